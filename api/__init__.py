@@ -1,0 +1,1 @@
+"""The only doors: HTTP, WebSocket and the command line."""

@@ -1,0 +1,77 @@
+"""onrecord campaign: list, start, pause, and why is it not dialing?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from api.asking import Server
+from api.speaking import Json, say, table
+from config.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True, help="Campaigns of the running server")
+
+
+def register(root: typer.Typer) -> None:
+    root.add_typer(app, name="campaign")
+
+
+CampaignId = Annotated[str, typer.Argument(help="The campaign's id, from: onrecord campaign list")]
+
+
+def _server() -> Server:
+    return Server.of_this_machine(load_settings())
+
+
+@app.command("list")
+def list_campaigns(as_json: Json = False) -> None:
+    """What each campaign does and how far it is."""
+    found = _server().ask("GET", "campaigns")
+    heads = ("id", "name", "state", "mode", "calls now", "attempted", "remaining", "answered", "abandoned")
+    keys = ("id", "name", "state", "mode", "calls_now", "attempted", "remaining", "answered", "abandoned")
+
+    def draw(console: Console) -> None:
+        rows = [[one[key] for key in keys] for one in found["items"]]
+        console.print(table("Campaigns", heads, rows) if rows else "No campaigns yet: onrecord import makes the first.")
+
+    say(as_json, found, draw)
+
+
+@app.command()
+def start(campaign_id: CampaignId, as_json: Json = False) -> None:
+    """Let it dial."""
+    _moved(as_json, _server().ask("POST", "campaigns", campaign_id, "start"))
+
+
+@app.command()
+def pause(campaign_id: CampaignId, as_json: Json = False) -> None:
+    """Place no new call; calls in progress go on to their end."""
+    _moved(as_json, _server().ask("POST", "campaigns", campaign_id, "pause"))
+
+
+def _moved(as_json: bool, view: dict[str, Any]) -> None:
+    say(as_json, view, lambda console: console.print(f"{view['name']}: {view['state']}"))
+
+
+@app.command()
+def explain(campaign_id: CampaignId, as_json: Json = False) -> None:
+    """Which gates hold it back now, and how many numbers, agents or lines each concerns."""
+    said = _server().ask("GET", "campaigns", campaign_id, "explanation")
+
+    def draw(console: Console) -> None:
+        console.print("[green]dialing[/]: no gate holds it back" if said["dialing"] else "[red]not dialing[/]")
+        rows = [
+            (
+                "HOLDS" if gate["holds_back"] else "open",
+                gate["name"],
+                gate["count"],
+                gate["detail_zh"],
+                gate["detail_en"],
+            )
+            for gate in said["gates"]
+        ]
+        console.print(table("", ("", "gate", "count", "", ""), rows))
+
+    say(as_json, said, draw)

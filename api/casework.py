@@ -1,0 +1,147 @@
+"""The doors' casework: what people report about a case, orders that wait for approval, coverage. Over the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from case_store.calls import UnknownCall
+from case_store.casework import OrderView
+from case_store.model import Channel, NextAction
+from case_store.store import CaseStore
+from case_store.workflow import CaseEvent
+from case_store.workflow.coverage import By, Coverage, Deadline, Fairness, coverage, deadlines, fairness
+from config.clock import Clock
+from config.errors import Refused
+from config.settings import Settings
+from dialer.followup import calendar_of, follow_up_over
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entered:
+    outcome_id: str
+    case_id: str
+    code: str
+    next_action: NextAction | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoverageReport:
+    """How evenly cases are worked: by placement, client, collector and channel; deadlines near or broken; fairness."""
+
+    by: dict[str, list[Coverage]]
+    alerts: list[Deadline]
+    fairness: Fairness
+
+
+class Casework(Protocol):
+    async def enter(self, case_id: str, event: CaseEvent, *, call_id: str | None, note: str) -> Entered: ...
+    async def call_case(self, call_id: str) -> tuple[str, str]:
+        """The case and the number of a call. Raises ``UnknownCall``."""
+
+    async def found(
+        self, case_id: str, raw: str, channel: Channel, *, name: str, relation: str, by: str, at: datetime
+    ) -> str: ...
+    async def orders(
+        self, *, state: str | None, kind: str | None, case_id: str | None, after: str | None, limit: int
+    ) -> Sequence[OrderView]: ...
+    async def coverage(self, placement_id: str | None) -> CoverageReport: ...
+
+
+class StoreCasework:
+    def __init__(self, store: CaseStore, settings: Settings, clock: Clock) -> None:
+        self._store = store
+        self._settings = settings
+        self._clock = clock
+        self._follow_up = follow_up_over(store, settings)
+
+    async def enter(self, case_id: str, event: CaseEvent, *, call_id: str | None, note: str) -> Entered:
+        recorded = await self._follow_up.entered(case_id, event, call_id=call_id, note=note)
+        return Entered(
+            outcome_id=recorded.outcome.id,
+            case_id=case_id,
+            code=recorded.outcome.code,
+            next_action=recorded.next_action,
+        )
+
+    async def call_case(self, call_id: str) -> tuple[str, str]:
+        call = await self._store.calls.get(call_id)
+        return call.case_id, call.number_id
+
+    async def found(
+        self, case_id: str, raw: str, channel: Channel, *, name: str, relation: str, by: str, at: datetime
+    ) -> str:
+        file = await self._store.outcomes.file(case_id)
+        client = next((one for one in self._settings.clients if one.name == file.client), None)
+        return await self._store.casework.found_number(
+            case_id,
+            raw,
+            channel,
+            at,
+            self._follow_up.conclude,
+            name=name,
+            relation=relation,
+            by=by,
+            sop_order=client.sop_order if client else tuple(one.value for one in Channel),
+        )
+
+    async def orders(
+        self, *, state: str | None, kind: str | None, case_id: str | None, after: str | None, limit: int
+    ) -> Sequence[OrderView]:
+        return await self._store.casework.orders(state=state, kind=kind, case_id=case_id, after=after, limit=limit)
+
+    async def coverage(self, placement_id: str | None) -> CoverageReport:
+        return await coverage_report(self._store, self._settings, self._clock.now(), placement_id)
+
+
+async def coverage_report(
+    store: CaseStore, settings: Settings, now: datetime, placement_id: str | None
+) -> CoverageReport:
+    """One placement, or all of them. Raises ``BadInput`` for an unknown one."""
+    wanted = [await store.placements.get(placement_id)] if placement_id else list(await store.placements.list())
+    found = [await store.casework.pairs(one.id, settings.timezone) for one in wanted]
+    pairs = [pair for each in found for pair in each.pairs]
+    alerts: list[Deadline] = []
+    regions = {region for each in found for _, region in each.clocks}
+    for region in regions:
+        clocks = [clock for each in found for clock, where in each.clocks if where == region]
+        alerts += deadlines(clocks, calendar_of(region), now)
+    return CoverageReport(
+        by={by.value: coverage(pairs, by) for by in By},
+        alerts=sorted(alerts, key=lambda one: (one.due, one.case_id)),
+        fairness=fairness((row for each in found for row in each.worked), now),
+    )
+
+
+class NoCaseStore(Refused):
+    error_id = "no-case-store"
+
+
+class _NoCasework:
+    """A house that only shows (the page's preview, client generation): it has no workflow to tell."""
+
+    async def enter(self, case_id: str, event: CaseEvent, *, call_id: str | None, note: str) -> Entered:
+        raise _no_store()
+
+    async def call_case(self, call_id: str) -> tuple[str, str]:
+        raise UnknownCall("there is no such call", field="call_id", remedy="take the id from the calls")
+
+    async def found(
+        self, case_id: str, raw: str, channel: Channel, *, name: str, relation: str, by: str, at: datetime
+    ) -> str:
+        raise _no_store()
+
+    async def orders(self, **_asked: Any) -> Sequence[OrderView]:
+        return ()
+
+    async def coverage(self, placement_id: str | None) -> CoverageReport:
+        raise _no_store()
+
+
+def _no_store() -> NoCaseStore:
+    return NoCaseStore("this house has no case store", remedy="open the doors with onrecord serve")
+
+
+NO_CASEWORK: Casework = _NoCasework()

@@ -1,0 +1,1 @@
+"""One router a noun, all under /api/v1."""

@@ -1,0 +1,21 @@
+"""What the measurement ran on: printed at the head of each result."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def describe_machine() -> str:
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return (
+        f"machine: {model}, {os.cpu_count()} cores, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}\n"
+        f"date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    )

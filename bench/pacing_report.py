@@ -1,0 +1,261 @@
+"""The whole pacing comparison: ``python -m bench.pacing_report [--minutes M] [--fresh]`` (``make pacing-report``).
+
+Days are simulated where the standard error is farthest from its goal, until all goals are met or the minutes are
+over; they are kept in bench/results/pacing.json and a later run adds to them (``--fresh`` starts anew, as one
+should after a change to the pacer). The report is bench/results/pacing.md with pacing.png beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+
+from bench.pacing_cells import AGENTS, EXPECTED_SPREAD, FIRST, FIRST_AT_1PCT, RATES, TUNED, VARYING_TARGET, Cell, cells
+from dialer.pacing.bound import MarkovFloor, solve_bound
+from dialer.pacing.fast_floor import FastFloor
+from dialer.pacing.simulator import run_day
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt  # the backend must be chosen first
+
+RESULTS = Path(__file__).parent / "results"
+Days = dict[str, list[dict[str, Any]]]
+
+
+class Sum:
+    """Pooled figures of one cell's days, in %."""
+
+    def __init__(self, days: list[dict[str, Any]]) -> None:
+        shares = np.array([day["utilisation"] for day in days]) * 100
+        self.days = len(days)
+        self.mean = float(shares.mean()) if days else math.nan
+        self.se = float(shares.std(ddof=1) / math.sqrt(len(days))) if len(days) > 1 else math.nan
+        self.answers = sum(day["answers"] for day in days)
+        self.drops = sum(day["drops"] for day in days)
+        self.dropped = 100.0 * self.drops / self.answers if self.answers else 0.0
+        self.worst = max((100.0 * day["worst_half_hour"] for day in days), default=math.nan)
+        self.over = sum(day["drops"] > 0.03 * day["answers"] for day in days)
+        self.cpu = sum(day["cpu"] for day in days) / max(1, len(days))
+        self.cancelled = sum(day["cancelled"] for day in days) / max(1, sum(day["dials"] for day in days))
+
+    @property
+    def text(self) -> str:
+        if not self.days:
+            return "–"
+        error = "one day" if math.isnan(self.se) else f"± {self.se:.2f}"
+        return f"{self.mean:.2f} {error} ({self.dropped:.2f})"
+
+
+def simulate(until: float, days: Days) -> None:
+    todo = cells()
+    spent = 0.0
+    while time.monotonic() < until:
+        waiting = [(_want(cell, index, days.get(cell.key, [])), index) for index, cell in enumerate(todo)]
+        want, index = max(waiting)
+        if want <= 1.0:
+            break
+        cell = todo[index]
+        kept = days.setdefault(cell.key, [])
+        batch = 8 if cell.agents <= 3 and len(kept) >= cell.least else 1
+        for _ in range(batch):
+            started = time.process_time()
+            day = run_day(FastFloor(cell.scenario(), 1000 + len(kept)), cell.make_pacer())
+            cpu = time.process_time() - started
+            kept.append(
+                {
+                    "utilisation": day.utilisation,
+                    "answers": day.answers,
+                    "drops": day.drops,
+                    "worst_half_hour": day.worst_half_hour,
+                    "dials": day.dials,
+                    "cancelled": day.cancelled,
+                    "cpu": round(cpu, 2),
+                }
+            )
+            spent += cpu
+        if spent > 20.0:
+            spent = 0.0
+            _save(days)
+    _save(days)
+
+
+def _want(cell: Cell, index: int, kept: list[dict[str, Any]]) -> float:
+    """How far from enough: above 1 is not enough, and the least days come first."""
+    if cell.pacer != "hazard":  # published figures exist: these come when the rest is nearly good enough
+        return 0.0 if len(kept) >= 2 else 1.5
+    if len(kept) < cell.least:
+        return 1000.0 - index
+    spread = EXPECTED_SPREAD[cell.agents]
+    if len(kept) > 3:
+        spread = Sum(kept).se * math.sqrt(len(kept))
+    return (spread / cell.goal) ** 2 / len(kept)
+
+
+def _save(days: Days) -> None:
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "pacing.json").write_text(json.dumps(days, indent=0, sort_keys=True) + "\n")
+
+
+def bounds(days: Days) -> dict[tuple[int, float], float]:
+    """The Markov bound at 3%, in %, of the cells that have days; merged for 30 agents and more. Kept in a file, for
+    100 agents take a minute each."""
+    kept = RESULTS / "pacing_bound.json"
+    known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    for agents in AGENTS:
+        for rate in RATES:
+            key = f"{agents} {rate}"
+            simulated = Cell(group="markov", agents=agents, rate=rate, cancels=False).key in days
+            if simulated and key not in known:
+                floor = MarkovFloor(agents=agents, answer_rate=rate, merged=agents >= 30)
+                known[key] = 100.0 * solve_bound(floor).gain
+                kept.write_text(json.dumps(known, indent=0) + "\n")
+    return {(agents, rate): known.get(f"{agents} {rate}", math.nan) for agents in AGENTS for rate in RATES}
+
+
+def report(days: Days) -> str:
+    def of(cell: Cell) -> Sum:
+        return Sum(days.get(cell.key, []))
+
+    best = bounds(days)
+    out = ["# Predictive pacing: the comparison", "", _machine(), ""]
+    short = [cell for index, cell in enumerate(cells()) if _want(cell, index, days.get(cell.key, [])) > 1.0]
+    if short:
+        out += [
+            (
+                f"**Unfinished**: {len(short)} of {len(cells())} cells have fewer days than their standard error asks for "
+                "(`make pacing-report MINUTES=…` adds days). A verdict of ? means that no standard error is known yet."
+            ),
+            "",
+        ]
+    out += [
+        "8-hour days, each with a pacer that knows nothing yet. Utilisation = (talk + wrap-up) / logged in, % ± standard",
+        "error over days (share of answers dropped, %). Ring to answer lognormal 12 s (cv .5), no answer 30 s, talk lognormal",
+        "90 s (cv 1), wrap-up lognormal 15 s (cv .5), patience 2 s; hazard target 2.8%. `first` is the figure to beat.",
+        "",
+        "| n | p | 1:1 | VICIdial average | VICIdial hard limit | VICIdial tuned (published) | first | hazard | margin | worst half-hour | days > 3% | given up |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for agents in AGENTS:
+        for rate in RATES:
+            mine = of(Cell(group="table", agents=agents, rate=rate))
+            first = FIRST[agents, rate]
+            others = [
+                of(Cell(group="table", agents=agents, rate=rate, pacer=pacer))
+                for pacer in ("progressive", "vicidial-average", "vicidial-hard-limit")
+            ]
+            out.append(
+                f"| {agents} | {rate:g} | {' | '.join(one.text for one in others)} | {TUNED[agents, rate] or 'none'} | {first} | "
+                f"{mine.text} | {mine.mean - first:+.2f} {_verdict(mine.mean - first, mine)} | {mine.worst:.1f} | "
+                f"{mine.over}/{mine.days} | {100 * mine.cancelled:.0f}% of dials |"
+            )
+    out += [
+        "",
+        "## Share of the bound (Markov version, nothing given up: the bound has no such action)",
+        "",
+        "| n | p | bound at 3% | hazard | of the bound, % | wanted |",
+        "|---|---|---|---|---|---|",
+    ]
+    for agents in AGENTS:
+        for rate in RATES:
+            mine = of(Cell(group="markov", agents=agents, rate=rate, cancels=False))
+            bound = best[agents, rate]
+            wanted = 99.3 if agents <= 3 else 98.5
+            share = 100 * mine.mean / bound
+            out.append(
+                f"| {agents} | {rate:g} | {bound:.2f} | {mine.text} | {share:.2f} ± {100 * mine.se / bound:.2f} | "
+                f"{wanted} {_verdict(share - wanted, mine)} |"
+            )
+    out += [
+        "",
+        "## Varying: p x {1, .5, 1.5, .7, 1.3} every 20 min, talk 72 and 120 s every 30 min, half away 12 min an hour",
+        "",
+        "| n | breaks | hazard | wanted | worst half-hour | days > 3% |",
+        "|---|---|---|---|---|---|",
+    ]
+    for agents, wanted in VARYING_TARGET.items():
+        for announced in (False, True):
+            goal = 0.4 if announced else 0.3
+            mine = of(Cell(group="varying", agents=agents, rate=0.3, announced=announced, goal=goal))
+            out.append(
+                f"| {agents} | {'shown on the desk' if announced else 'unannounced'} | {mine.text} | {wanted} "
+                f"{_verdict(mine.mean - wanted, mine)} | {mine.worst:.1f} | {mine.over}/{mine.days} |"
+            )
+    out += [
+        "",
+        "## Lower targets, p = .3",
+        "",
+        "| target | n | hazard | first | realised / target |",
+        "|---|---|---|---|---|",
+    ]
+    for cell in [one for one in cells() if one.group == "low"]:
+        mine = of(cell)
+        first_figure = FIRST_AT_1PCT.get(cell.agents, "–") if cell.target == 0.01 else "–"
+        noise = math.sqrt(max(mine.drops, 1)) / max(mine.answers, 1) / cell.target
+        out.append(
+            f"| {100 * cell.target:g}% | {cell.agents} | {mine.text} | {first_figure} | "
+            f"{mine.dropped / 100 / cell.target:.2f} ± {noise:.2f} ({mine.drops} drops of {mine.answers}) |"
+        )
+    cpu = {agents: Sum(days.get(Cell(group="table", agents=agents, rate=0.3).key, [])).cpu for agents in AGENTS}
+    out += ["", "CPU seconds a simulated 8-hour day, p = .3: " + ", ".join(f"{n}: {s:.1f}" for n, s in cpu.items()), ""]
+    return "\n".join(out)
+
+
+def _verdict(margin: float, found: Sum) -> str:
+    if not found.days or math.isnan(found.se):
+        return "?"
+    if margin >= 0:
+        return "met" if margin >= 2 * found.se else "met within noise"
+    return "missed" if margin < -2 * found.se else "missed within noise"
+
+
+def _machine() -> str:
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return f"{datetime.now(UTC):%Y-%m-%d}, {model}, kernel {platform.release()}, Python {platform.python_version()}."
+
+
+def plot(days: Days, path: Path) -> None:
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), sharey=True)
+    for axis, rate in zip(axes, RATES, strict=True):
+        for pacer, label in (("progressive", "1:1"), ("vicidial-average", "VICIdial"), ("hazard", "hazard")):
+            found = [Sum(days.get(Cell(group="table", agents=n, rate=rate, pacer=pacer).key, [])).mean for n in AGENTS]
+            axis.plot(AGENTS, found, marker="o", markersize=3, label=label)
+        axis.plot(AGENTS, [FIRST[n, rate] for n in AGENTS], linestyle=":", color="black", label="first hazard")
+        axis.set_xscale("log")
+        axis.set_title(f"answer rate {rate:g}", fontsize=9)
+        axis.set_xlabel("agents", fontsize=8)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("utilisation, %", fontsize=8)
+    axes[0].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0, help="stop simulating after so long")
+    parser.add_argument("--fresh", action="store_true", help="forget the days kept")
+    asked = parser.parse_args()
+    kept = RESULTS / "pacing.json"
+    days: Days = {} if asked.fresh or not kept.exists() else json.loads(kept.read_text())
+    simulate(time.monotonic() + 60.0 * asked.minutes, days)
+    text = report(days)
+    (RESULTS / "pacing.md").write_text(text)
+    plot(days, RESULTS / "pacing.png")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

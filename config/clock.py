@@ -1,0 +1,105 @@
+"""Time as a dependency: production, the demo and simulations run the same code on different clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from config.errors import InvariantBroken
+
+
+class Clock(Protocol):
+    """``now`` is aware UTC; ``monotonic`` is seconds and never steps back."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    async def sleep(self, seconds: float) -> None: ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ShiftedClock:
+    """Runs at wall speed from a chosen instant; ``advance_to`` jumps forward (the demo skips its nights)."""
+
+    def __init__(self, start: datetime) -> None:
+        self._offset = _aware(start) - datetime.now(UTC)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._offset
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    def advance_to(self, instant: datetime) -> None:
+        ahead = _aware(instant) - self.now()
+        if ahead > timedelta(0):
+            self._offset += ahead
+
+
+class VirtualClock:
+    """Stands still until ``advance``; sleepers wake in due order. For simulations and tests."""
+
+    def __init__(self, start: datetime) -> None:
+        self._start = _aware(start)
+        self._elapsed = 0.0
+        self._order = itertools.count()
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._elapsed + max(0.0, seconds), next(self._order), waiter))
+        await waiter
+
+    def next_due(self) -> float | None:
+        """Seconds on the monotonic scale at which the next sleeper wakes, or None."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
+    async def advance(self, seconds: float) -> None:
+        """Move forward, waking each sleeper at its own instant."""
+        target = self._elapsed + seconds
+        await _settle()
+        while (due := self.next_due()) is not None and due <= target:
+            self._elapsed = due
+            _, _, waiter = heapq.heappop(self._sleepers)
+            waiter.set_result(None)
+            await _settle()
+        self._elapsed = target
+        await _settle()
+
+
+async def _settle() -> None:
+    # Long enough for a chain of event, reaction and next event to run through before time goes on.
+    for _ in range(12):
+        await asyncio.sleep(0)
+
+
+def _aware(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise InvariantBroken("a naive time reached the clock", remedy="attach a time zone where it is made")
+    return instant.astimezone(UTC)

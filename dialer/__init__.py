@@ -1,0 +1,1 @@
+"""Placing calls: policy, pacing, sweep, engines, media, floor."""

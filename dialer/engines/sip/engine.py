@@ -1,0 +1,467 @@
+"""The default ``SipEngine``: signalling in a thread of its own, media in the relay process, one queue of events.
+
+Signalling has its own asyncio loop so that an ACK leaves in a millisecond whatever the dialer's loop is
+busy with. The two loops share nothing: verbs cross by ``run_coroutine_threadsafe``, news by
+``call_soon_threadsafe``. The relay's client belongs to the dialer's loop, where taps are read too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, cast
+
+from case_store.network import HangupCause
+from config.clock import Clock
+from config.errors import BadInput
+from config.identity import new_id
+from config.settings import Settings
+from dialer.call import CallId, CallOrder, DeskOrder, LegId
+from dialer.engine import EngineCapabilities, EngineFull, EngineUnhealthy, Prompt, UnknownLeg
+from dialer.engines.sip.leg import Route
+from dialer.engines.sip.switchboard import AudioExpected, MediaAgreed, News, Switchboard
+from dialer.events import (
+    EngineEvent,
+    LegAnswered,
+    LegBridged,
+    LegConferred,
+    LegDtmf,
+    LegEnded,
+    LegEvent,
+    LegFirstAudio,
+    LegHeld,
+    Origin,
+    PromptFinished,
+    RelayState,
+    TapeTrouble,
+)
+from dialer.media import words
+from dialer.parts import Part
+
+log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+PACE_PATIENCE = 1.0  # seconds ``place`` waits for a trunk's calls-a-second limit before EngineFull
+CLOSE_PATIENCE = 5.0
+_RELAY_RETRY = (0.1, 0.5, 1.0, 2.0, 5.0)
+_END: Any = object()
+
+
+class Relay(Protocol):
+    """What this engine needs of ``dialer.media.client.MediaRelay``."""
+
+    @property
+    def up(self) -> bool: ...
+    async def start(self) -> tuple[words.LegState, ...]: ...
+    async def close(self) -> None: ...
+    async def open_leg(
+        self, leg: str, *, kind: Literal["customer", "desk"], tape: Path | None, bind_host: str
+    ) -> words.MediaAddress: ...
+    async def set_remote(self, leg: str, media: words.RemoteMedia) -> None: ...
+    async def expect_audio(self, leg: str) -> None: ...
+    async def patch(self, customer: str, agent: str) -> None: ...
+    async def unpatch(self, agent: str) -> None: ...
+    async def confer(self, customer: str, parts: Mapping[str, str]) -> None: ...
+    async def play(self, leg: str, prompt_name: str, path: Path) -> None: ...
+    async def send_dtmf(self, leg: str, digits: str) -> None: ...
+    async def mark(self, leg: str, kind: str, **facts: Any) -> None: ...
+    async def close_leg(self, leg: str) -> words.LegCounters: ...
+    def events(self) -> AsyncIterator[words.MediaEvent]: ...
+
+
+class _Held:
+    """What the dialer's side knows of a leg."""
+
+    __slots__ = ("answered", "call_id", "first_audio", "held")
+
+    def __init__(self, call_id: CallId | None) -> None:
+        self.call_id = call_id
+        self.answered = False
+        self.first_audio = False
+        self.held = False
+
+
+class SipTrunkEngine:
+    """Calls people over ``settings.trunks`` and desks at their phones; see ``dialer.engine.SipEngine``.
+
+    It starts and closes ``relay`` with itself. ``counts`` tells what was dropped and why.
+    """
+
+    def __init__(self, settings: Settings, clock: Clock, relay: Relay) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._relay = relay
+        self._board = Switchboard(settings, clock, self._told)
+        self._queue: asyncio.Queue[EngineEvent] = asyncio.Queue()
+        self._legs: dict[LegId, _Held] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        return EngineCapabilities(
+            max_legs=self._settings.sip.max_legs,
+            early_media=True,
+            bridging=True,
+            prompts=True,
+            dtmf=True,
+            hold=True,
+            transports=("udp",),
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where SIP is received, for logs and phones that register to us."""
+        return (self._board.here.host, self._board.here.port)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Datagrams dropped before or at reading: ``unknown_source``, ``malformed``, ``registrations_too_fast`` …"""
+        return dict(self._board.gate.counts)
+
+    # Life
+
+    async def start(self) -> None:
+        """Raises RelayUnhealthy, OSError when the port is taken."""
+        self._home = asyncio.get_running_loop()
+        for left in await self._relay.start():
+            await self._relay.close_leg(left.leg)  # the calls of an earlier process: their tapes are finished here
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sip-signalling", daemon=True)
+        self._thread.start()
+        try:
+            await self._await_signal(self._board.start())
+        except BaseException:
+            await self._stop_thread()
+            await self._relay.close()
+            raise
+        self._spawn(self._watch_relay())
+
+    async def close(self) -> None:
+        if self._closing or self._loop is None:
+            return
+        self._closing = True
+        await self._await_signal(self._board.close(CLOSE_PATIENCE))
+        await asyncio.sleep(0)  # the last LegEnded of the signalling thread are taken in before its legs are counted
+        while any(task.get_name().startswith("end-") for task in self._tasks):
+            await asyncio.gather(*(task for task in self._tasks if task.get_name().startswith("end-")))
+        await self._stop_thread()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._relay.close()
+        self._queue.put_nowait(_END)
+
+    async def _stop_thread(self) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        await asyncio.to_thread(self._thread.join)
+        self._loop.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str | None = None) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_done)
+
+    def _task_done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the engine failed", exc_info=error)
+
+    async def _await_signal(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        assert self._loop is not None
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    async def _signal(self, verb: Callable[..., Answer], *args: object) -> Answer:
+        async def run() -> Answer:
+            return verb(*args)
+
+        return await self._await_signal(run())
+
+    # Verbs
+
+    async def place(self, order: CallOrder) -> LegId:
+        _check_headers(order)
+        self._admit()
+        leg = self._reserve(order.call_id)
+        try:
+            route = await self._seize(order)
+            try:
+                media = await self._open(leg, "customer", order.tape.path)
+                self._relay_still_there()
+            except BaseException:
+                await self._signal(self._board.unseize, route)
+                raise
+        except BaseException:
+            self._legs.pop(leg, None)
+            raise
+        await self._signal(self._board.dial, leg, order, route, self._media_host(media), media.port)
+        return leg
+
+    async def nail_up(self, order: DeskOrder) -> LegId:
+        self._admit()
+        leg = self._reserve(None)
+        try:
+            route = await self._await_signal(self._board.route_to_desk(order))
+            media = await self._open(leg, "desk", None)
+            self._relay_still_there()
+        except BaseException:
+            self._legs.pop(leg, None)
+            raise
+        await self._signal(self._board.dial, leg, order, route, self._media_host(media), media.port)
+        return leg
+
+    def _relay_still_there(self) -> None:
+        """Just before the INVITE: no recording, no call."""
+        if not self._relay.up:
+            raise EngineUnhealthy("the media relay is down: nothing could be taped", remedy="it is being restarted")
+
+    def _admit(self) -> None:
+        if self._closing or self._loop is None:
+            raise EngineUnhealthy("the engine is not running", remedy="start it first")
+        self._relay_still_there()
+        if len(self._legs) >= self._settings.sip.max_legs:
+            raise EngineFull("every leg of the engine is in use", remedy="place the call when one ends")
+
+    def _reserve(self, call_id: CallId | None) -> LegId:
+        leg = LegId(new_id("leg"))
+        self._legs[leg] = _Held(call_id)
+        return leg
+
+    async def _seize(self, order: CallOrder) -> Route:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PACE_PATIENCE
+        while True:
+            route = await self._signal(self._board.seize, order)
+            if isinstance(route, Route):
+                return route
+            if loop.time() + route > deadline:
+                raise EngineFull("the trunks' calls a second are used up", remedy="place the call a second later")
+            await asyncio.sleep(route)
+
+    async def _open(self, leg: LegId, kind: Literal["customer", "desk"], tape: Path | None) -> words.MediaAddress:
+        try:
+            return await self._relay.open_leg(leg, kind=kind, tape=tape, bind_host=self._settings.sip.bind_host)
+        except words.RelayUnhealthy as error:
+            raise EngineUnhealthy(error.problem, remedy=error.remedy) from error
+        except words.RelayRefused as error:
+            raise EngineUnhealthy(f"the relay refused the leg: {error.problem}", remedy=error.remedy) from error
+
+    def _media_host(self, media: words.MediaAddress) -> str:
+        if media.host in ("0.0.0.0", "::") or self._settings.sip.public_host:  # noqa: S104  # compared, not bound
+            return self._board.here.host
+        return media.host
+
+    async def bridge(self, customer: LegId, agent: LegId) -> None:
+        held = self._known(customer)
+        self._known(agent)
+        await self._relay.patch(customer, agent)
+        self._publish(
+            LegBridged(at=self._clock.now(), leg=customer, call_id=held.call_id, origin=Origin.NEAR, agent=agent)
+        )
+
+    async def unbridge(self, agent: LegId) -> None:
+        self._known(agent)
+        await self._relay.unpatch(agent)
+
+    async def confer(self, customer: LegId, desks: Mapping[LegId, Part]) -> None:
+        held = self._known(customer)
+        if not desks:
+            raise BadInput("a conference needs a desk", field="desks", remedy="name the agent's leg at least")
+        for desk in desks:
+            self._known(desk)
+        await self._relay.confer(customer, {desk: part.value for desk, part in desks.items()})
+        self._publish(
+            LegConferred(
+                at=self._clock.now(),
+                leg=customer,
+                call_id=held.call_id,
+                origin=Origin.NEAR,
+                desks=tuple(desks.items()),
+            )
+        )
+
+    async def play(self, leg: LegId, prompt: Prompt) -> None:
+        self._known(leg)
+        await self._relay.play(leg, prompt.name, prompt.path)
+
+    async def hold(self, leg: LegId, on: bool) -> None:
+        self._known(leg)
+        await self._signal(self._board.hold, leg, on)
+
+    async def send_dtmf(self, leg: LegId, digits: str) -> None:
+        self._known(leg)
+        if not digits or any(digit not in "0123456789*#ABCD" for digit in digits):
+            raise BadInput("only 0-9, *, #, A-D can be sent", remedy="correct the digits", field="digits")
+        await self._relay.send_dtmf(leg, digits)
+
+    async def mark(self, leg: LegId, what: str, **facts: str | int | bool) -> None:
+        self._known(leg)
+        await self._relay.mark(leg, what, **facts)
+
+    async def hangup(self, leg: LegId, cause: HangupCause = HangupCause.NORMAL) -> None:
+        if leg in self._legs:
+            await self._signal(self._board.hang_up, leg, cause, Origin.NEAR)
+
+    def _known(self, leg: LegId) -> _Held:
+        held = self._legs.get(leg)
+        if held is None:
+            raise UnknownLeg("the leg does not exist any more", remedy="wait for its LegEnded before another verb")
+        return held
+
+    async def events(self) -> AsyncIterator[EngineEvent]:
+        """One consumer; ends when the engine is closed."""
+        while (event := await self._queue.get()) is not _END:
+            yield event
+
+    def _publish(self, event: EngineEvent) -> None:
+        self._queue.put_nowait(event)
+
+    # News from the signalling thread
+
+    def _told(self, news: News) -> None:
+        """In the signalling thread."""
+        assert self._home is not None
+        self._home.call_soon_threadsafe(self._take, news)
+
+    def _take(self, news: News) -> None:
+        if isinstance(news, MediaAgreed):
+            self._spawn(self._set_remote(news))
+        elif isinstance(news, AudioExpected):
+            self._spawn(self._to_relay(news.leg, self._relay.expect_audio(news.leg)))
+        elif isinstance(news, LegEnded):
+            self._spawn(self._end(news), name=f"end-{news.leg}")
+        else:
+            if isinstance(news, LegEvent) and (held := self._legs.get(news.leg)):
+                if isinstance(news, LegAnswered) and not held.answered and held.call_id is not None:
+                    self._spawn(self._to_relay(news.leg, self._relay.mark(news.leg, "answered", trunk=news.trunk)))
+                held.answered = held.answered or isinstance(news, LegAnswered)
+                if isinstance(news, LegHeld):
+                    held.held = news.on
+                    if not news.on:  # silence counts from here on again
+                        self._spawn(self._to_relay(news.leg, self._relay.expect_audio(news.leg)))
+            self._publish(news)
+
+    async def _set_remote(self, news: MediaAgreed) -> None:
+        agreed = news.agreed
+        media = words.RemoteMedia(
+            host=agreed.host,
+            port=agreed.port,
+            codec=cast(Literal["PCMA", "PCMU"], agreed.codec),
+            payload_type=agreed.payload_type,
+            telephone_event_pt=agreed.telephone_event_pt,
+            ptime=agreed.ptime,
+            plausible=words.RemoteMedia.networks(news.media_hosts),
+            send=agreed.send,
+            receive=agreed.receive,
+        )
+        await self._to_relay(news.leg, self._relay.set_remote(news.leg, media))
+
+    async def _to_relay(self, leg: LegId, word: Coroutine[Any, Any, None]) -> None:
+        """A word about a leg that nobody waits for; if the relay cannot take it, the leg has no sound and ends."""
+        if leg not in self._legs:
+            word.close()
+            return
+        try:
+            await word
+        except (words.RelayRefused, words.RelayUnhealthy) as error:
+            if leg in self._legs and not self._closing:
+                log.error("leg %s: the relay did not take it: %s", leg, error.problem)
+                await self._signal(self._board.hang_up, leg, HangupCause.RELAY_LOST, Origin.ENGINE)
+
+    async def _end(self, ended: LegEnded) -> None:
+        """The tape is closed before the end is told, so that whoever hears of it may seal."""
+        if ended.leg in self._legs and self._relay.up:
+            # It may have died meanwhile: that is told on its own.
+            if ended.call_id is not None:
+                with contextlib.suppress(words.RelayRefused, words.RelayUnhealthy):
+                    await self._relay.mark(ended.leg, "ended", cause=ended.cause.value, origin=ended.origin.value)
+            with contextlib.suppress(words.RelayRefused, words.RelayUnhealthy):
+                await self._relay.close_leg(ended.leg)
+        self._legs.pop(ended.leg, None)
+        self._publish(ended)
+
+    # News from the relay
+
+    async def _watch_relay(self) -> None:
+        while not self._closing:
+            async for event in self._relay.events():
+                await self._heard(event)
+                if isinstance(event, words.RelayLost):
+                    break
+            if self._closing:
+                return
+            await self._restart_relay()
+
+    async def _restart_relay(self) -> None:
+        attempt = 0
+        while not self._closing:
+            await asyncio.sleep(_RELAY_RETRY[min(attempt, len(_RELAY_RETRY) - 1)])
+            attempt += 1
+            try:
+                for left in await self._relay.start():
+                    await self._relay.close_leg(left.leg)
+            except (words.RelayUnhealthy, words.RelayRefused, OSError) as error:
+                log.error("the media relay could not be started: %s", error)
+                continue
+            self._publish(RelayState(at=self._clock.now(), up=True, detail="restarted"))
+            return
+
+    async def _heard(self, event: words.MediaEvent) -> None:
+        if isinstance(event, words.RelayLost):
+            self._publish(RelayState(at=self._clock.now(), up=False, detail=event.detail))
+            await self._signal(self._board.hang_up_all, HangupCause.RELAY_LOST)
+            return
+        leg = LegId(event.leg)
+        held = self._legs.get(leg)
+        if held is None:
+            return
+        now, call_id = self._clock.now(), held.call_id
+        if isinstance(event, words.MediaFirstAudio):
+            if held.answered and not held.first_audio:
+                held.first_audio = True
+                self._publish(LegFirstAudio(at=now, leg=leg, call_id=call_id, origin=Origin.FAR))
+        elif isinstance(event, words.MediaDtmf):
+            self._publish(
+                LegDtmf(
+                    at=now,
+                    leg=leg,
+                    call_id=call_id,
+                    origin=Origin.FAR,
+                    digit=event.digit,
+                    milliseconds=event.milliseconds,
+                )
+            )
+        elif isinstance(event, words.PromptFinished):
+            self._publish(
+                PromptFinished(
+                    at=now,
+                    leg=leg,
+                    call_id=call_id,
+                    origin=Origin.ENGINE,
+                    prompt=event.prompt,
+                    completed=event.completed,
+                )
+            )
+        elif isinstance(event, words.TapeTrouble):
+            self._publish(TapeTrouble(at=now, leg=leg, call_id=call_id, origin=Origin.ENGINE, problem=event.problem))
+            await self._signal(self._board.hang_up, leg, HangupCause.TAPE_FAILED, Origin.ENGINE)
+        elif isinstance(event, words.MediaTimeout) and held.answered and not held.held:
+            await self._signal(self._board.hang_up, leg, HangupCause.MEDIA_TIMEOUT, Origin.ENGINE)
+
+
+def _check_headers(order: CallOrder) -> None:
+    """Nothing a caller gives may break out of its header line."""
+    texts = [order.callee, order.caller_id or "", order.display_name or ""]
+    texts += [part for pair in order.headers for part in pair]
+    if any(ch in text for text in texts for ch in "\r\n\x00") or '"' in (order.display_name or ""):
+        raise BadInput("a line break or quote in a SIP header", remedy="remove it", field="order")

@@ -1,0 +1,630 @@
+"""One call to one phone, from the INVITE to the end: the state machine above transactions and dialogs."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from case_store.network import HangupCause
+from config.clock import Clock
+from config.errors import InvariantBroken
+from dialer.call import CallId, CallOrder, DeskOrder, LegId, LegState, can_move
+from dialer.engines.sip import sdp
+from dialer.engines.sip.causes import Release, failed
+from dialer.engines.sip.conversation import SHORTEST_SESSION, Conversation
+from dialer.engines.sip.dialog import ALLOW, SUPPORTED, Dialog, Here
+from dialer.engines.sip.digest import Credentials
+from dialer.engines.sip.message import Address, MalformedMessage, Request, Response, new_branch, new_tag
+from dialer.engines.sip.message import read_name_address as read_address
+from dialer.engines.sip.sdp import Agreed, Ours
+from dialer.engines.sip.transactions import InviteClient, Pending, Transactions
+from dialer.engines.sip.trunks import Line
+from dialer.events import (
+    LegAnswered,
+    LegDialed,
+    LegDtmf,
+    LegEnded,
+    LegEvent,
+    LegHeld,
+    LegProgress,
+    Origin,
+)
+
+log = logging.getLogger(__name__)
+
+MOST_REDIRECTS = 3
+MOST_RETRIES = 6  # 401, 407, 420, 421, 422 together, per trunk
+DESK = "desk"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How an INVITE leaves: towards which address, as whom, with what."""
+
+    trunk: str
+    uri: str
+    user: str  # of our Contact
+    sender: str  # From, without a tag
+    address: Address
+    host: str  # the carrier's own name, for redirects
+    codecs: tuple[str, ...]
+    ptime: int
+    session_expires: int
+    require_100rel: bool
+    credentials: Credentials
+    headers: tuple[tuple[str, str], ...] = ()
+    media_hosts: tuple[str, ...] = ()
+    line: Line | None = None
+    registered: Callable[[], Address] | None = None  # where a phone behind a NAT is reached, now
+
+
+class Exchange(Protocol):
+    """What a leg needs of the place it lives in (the switchboard)."""
+
+    transactions: Transactions
+    clock: Clock
+    here: Here
+    desk_keep_alive: float
+
+    def emit(self, event: LegEvent) -> None: ...
+    def media(self, leg: LegId, agreed: Agreed, media_hosts: tuple[str, ...]) -> None: ...
+    def answered(self, leg: LegId) -> None:
+        """The leg was answered: audio is expected from now on."""
+
+    def next_route(self, order: CallOrder, tried: frozenset[str]) -> Route | None:
+        """Another line, seized for us; None when there is none."""
+
+    def pause(self, line: Line, seconds: float) -> None: ...
+    def silent(self, line: Line) -> None:
+        """The line gave no response at all to an INVITE."""
+
+    def journal_dialed(self, leg: Leg, request: Request, route: Route) -> None: ...
+    def journal_answered(self, leg: Leg, dialog: Dialog, route: Route) -> None: ...
+    def journal_ended(self, leg: LegId) -> None: ...
+    def adopt(self, conversation: Conversation) -> None:
+        """Requests inside its dialog come to it, and its next hop passes the gate."""
+
+    def release(self, conversation: Conversation) -> None: ...
+    def ended(self, leg: Leg) -> None: ...
+
+
+class Next(StrEnum):
+    """What a failed INVITE leads to."""
+
+    END = "end"
+    FAIL_OVER = "fail-over"
+
+
+def after_failure(status: int | None, *, provisional: bool, rang: bool) -> Next:
+    """Whether another trunk may be tried; ``status`` None: nothing came at all (timer B). Pure.
+
+    Never once any 18x said that a phone may have rung: the same person is not dialed twice.
+    """
+    if rang:
+        return Next.END
+    if status is None:
+        return Next.FAIL_OVER
+    if status == 408:
+        return Next.END if provisional else Next.FAIL_OVER
+    return Next.FAIL_OVER if 500 <= status <= 599 else Next.END
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One INVITE over one route, with its retries for authentication and the like."""
+
+    route: Route
+    call_id: str
+    tag: str
+    uri: str
+    cseq: int = 0
+    client: InviteClient | None = None
+    provisional: bool = False
+    rang: bool = False
+    retries: int = 0
+    redirects: int = 0
+    without: frozenset[str] = frozenset()  # option tags the far side refused (420)
+    demanded: frozenset[str] = frozenset()  # option tags it insists on (421)
+    session_expires: int = 0
+    min_se: int = SHORTEST_SESSION
+    released: bool = False
+    dialogs: dict[str, Conversation] = field(default_factory=dict)
+    rseq: dict[str, int] = field(default_factory=dict)
+    responses_before: int = 0  # what the line had answered when this attempt began
+    acked: set[str] = field(default_factory=set)
+
+
+class Leg:
+    """``dial`` once; then events come until ``LegEnded``, exactly once."""
+
+    def __init__(self, exchange: Exchange, leg: LegId, order: CallOrder | DeskOrder, host: str, port: int) -> None:
+        self.id = leg
+        self.order = order
+        self.state = LegState.PLACED
+        self.call_id: CallId | None = order.call_id if isinstance(order, CallOrder) else None
+        self._exchange = exchange
+        self._host, self._port = host, port
+        self._attempt: Attempt | None = None
+        self._tried: set[str] = set()
+        self._talk: Conversation | None = None
+        self._speaking_to: Agreed | None = None
+        self._giving_up: tuple[HangupCause, Origin] | None = None
+        self._timers: dict[str, Pending] = {}
+        self._answered_at: float | None = None
+        self._session = secrets.randbelow(2**31)
+        self.wanted_hold = False
+
+    @property
+    def trunk(self) -> str | None:
+        return self._attempt.route.trunk if self._attempt else None
+
+    # One door
+
+    def _move(self, new: LegState) -> None:
+        if new is self.state:
+            return
+        if not can_move(self.state, new):
+            raise InvariantBroken(f"a leg cannot go from {self.state} to {new}", remedy="report this with the log")
+        log.info("leg %s: %s -> %s", self.id, self.state, new)
+        self.state = new
+
+    def _emit(self, kind: Callable[..., LegEvent], origin: Origin, **facts: object) -> None:
+        now = self._exchange.clock.now()
+        self._exchange.emit(kind(at=now, leg=self.id, call_id=self.call_id, origin=origin, **facts))
+
+    def _start(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        self._stop(name)
+        self._timers[name] = self._exchange.transactions.timers.call_later(seconds, action)
+
+    def _stop(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+    # Setting up
+
+    def dial(self, route: Route) -> None:
+        self._start("set-up", self.order.set_up_seconds, self._set_up_too_long)
+        self._dial_over(route)
+
+    def _dial_over(self, route: Route) -> None:
+        self._tried.add(route.trunk)
+        self._attempt = Attempt(
+            responses_before=route.line.responses if route.line is not None else 0,
+            route=route,
+            call_id=f"{secrets.token_hex(12)}@{self._exchange.here.host}",
+            tag=new_tag(),
+            uri=route.uri,
+            session_expires=route.session_expires,
+        )
+        self._send_invite(self._attempt)
+        self._emit(LegDialed, Origin.NEAR, trunk=route.trunk)
+
+    def _send_invite(self, attempt: Attempt) -> None:
+        attempt.cseq += 1
+        attempt.provisional = False
+        request = self._invite(attempt)
+        self._exchange.journal_dialed(self, request, attempt.route)
+
+        def on_response(response: Response) -> None:
+            self._on_response(attempt, client, response)
+
+        client = self._exchange.transactions.invite(
+            request, attempt.route.address, on_response, lambda: self._on_silence(attempt)
+        )
+        attempt.client = client
+
+    def _invite(self, attempt: Attempt) -> Request:
+        route, here = attempt.route, self._exchange.here
+        headers = [
+            ("via", here.via(new_branch())),
+            ("max-forwards", "70"),
+            ("from", f"{route.sender};tag={attempt.tag}"),
+            ("to", f"<{route.uri}>"),
+            ("call-id", attempt.call_id),
+            ("cseq", f"{attempt.cseq} INVITE"),
+            ("contact", here.contact(route.user)),
+            ("allow", ALLOW),
+            ("user-agent", here.user_agent),
+            *self._extensions(attempt),
+            *route.headers,
+            *route.credentials.answer("INVITE", attempt.uri),
+            ("content-type", sdp.CONTENT_TYPE),
+        ]
+        return Request(headers=headers, body=sdp.offer(self._ours(route)), method="INVITE", uri=attempt.uri)
+
+    def _extensions(self, attempt: Attempt) -> list[tuple[str, str]]:
+        supported = [tag for tag in SUPPORTED.split(", ") if tag not in attempt.without]
+        required = set(attempt.demanded)
+        if attempt.route.require_100rel:
+            required.add("100rel")
+        headers = [("supported", ", ".join(supported))] if supported else []
+        headers += [("require", ", ".join(sorted(required - attempt.without)))] if required - attempt.without else []
+        if attempt.session_expires and "timer" in supported:
+            headers += [("session-expires", str(attempt.session_expires)), ("min-se", str(attempt.min_se))]
+        return headers
+
+    def _ours(self, route: Route) -> Ours:
+        return Ours(host=self._host, port=self._port, codecs=route.codecs, ptime=route.ptime, session=self._session)
+
+    def _on_silence(self, attempt: Attempt) -> None:
+        """Timer B, or no final response after our CANCEL."""
+        if attempt is not self._attempt or self.state is LegState.ENDED:
+            return
+        if self._giving_up:
+            self._finish(self._giving_up[0], None, origin=self._giving_up[1])
+            return
+        line = attempt.route.line
+        if line is not None and line.responses == attempt.responses_before:
+            self._exchange.silent(line)
+        if not self._failed_over(None, attempt):
+            self._finish(HangupCause.TRUNK_TIMEOUT, None, origin=Origin.ENGINE)
+
+    def _on_response(self, attempt: Attempt, client: InviteClient, response: Response) -> None:
+        if attempt.route.line is not None:
+            attempt.route.line.responses += 1
+        if 200 <= response.status < 300 and (self._talk is not None or not self._current(attempt)):
+            self._acknowledge_late(attempt, client, response)
+        elif not self._current(attempt) or client is not attempt.client:
+            return
+        elif response.status < 200:
+            self._on_provisional(attempt, response)
+        elif response.status < 300:
+            self._on_answer(attempt, client, response)
+        else:
+            self._on_failure(attempt, response)
+
+    def _current(self, attempt: Attempt) -> bool:
+        return attempt is self._attempt and self.state is not LegState.ENDED
+
+    # Provisional responses, several early dialogs among them
+
+    def _on_provisional(self, attempt: Attempt, response: Response) -> None:
+        attempt.provisional = True
+        if 180 <= response.status < 190:
+            attempt.rang = True
+        if response.status == 100:
+            if self.state is LegState.PLACED:
+                self._move(LegState.PROCEEDING)
+                self._tell_progress(response, early=False)
+            return
+        conversation = self._early_dialog(attempt, response)
+        if conversation is not None and not self._acknowledge_reliable(attempt, conversation, response):
+            return
+        early = bool(response.body) and conversation is not None and conversation.take_answer(response.body)
+        self._move_to_progress(response.status, early)
+        self._tell_progress(response, early=early)
+        if attempt.rang and isinstance(self.order, CallOrder) and "ring" not in self._timers:
+            self._start("ring", self.order.ring_seconds, self._rang_too_long)
+
+    def _early_dialog(self, attempt: Attempt, response: Response) -> Conversation | None:
+        tag = response.to_tag
+        if not tag:
+            return None
+        if tag not in attempt.dialogs:
+            attempt.dialogs[tag] = self._conversation(attempt, response)
+        return attempt.dialogs[tag]
+
+    def _conversation(self, attempt: Attempt, response: Response) -> Conversation:
+        route = attempt.route
+        assert attempt.client is not None
+        dialog = Dialog.from_response(
+            attempt.client.request, response, self._exchange.here, route.user, route.address, route.registered
+        )
+        conversation = Conversation(
+            dialog=dialog,
+            credentials=route.credentials,
+            ours=self._ours(route),
+            transactions=self._exchange.transactions,
+            user=self,
+            session_expires=attempt.session_expires,
+            keep_alive=self._exchange.desk_keep_alive if isinstance(self.order, DeskOrder) else 0.0,
+        )
+        self._exchange.adopt(conversation)
+        return conversation
+
+    def _acknowledge_reliable(self, attempt: Attempt, conversation: Conversation, response: Response) -> bool:
+        """RFC 3262 4: PRACK each reliable response once, in order. False: a repeat or one out of order."""
+        rseq = response.number("rseq")
+        if "100rel" not in response.tokens("require") or rseq is None:
+            return True
+        last = attempt.rseq.get(response.to_tag)
+        if last is not None and rseq != last + 1:
+            return False
+        attempt.rseq[response.to_tag] = rseq
+        conversation.prack(rseq, lambda answer: self._on_prack_answer(answer))
+        return True
+
+    def _on_prack_answer(self, answer: Response | None) -> None:
+        if answer is None or answer.status >= 300:
+            log.warning("leg %s: a PRACK was answered with %s", self.id, answer.status if answer else "nothing")
+
+    def _move_to_progress(self, status: int, early: bool) -> None:
+        if early:
+            self._move(LegState.EARLY)
+        elif status == 180:
+            self._move(LegState.RINGING)
+        elif self.state is LegState.PLACED:
+            self._move(LegState.PROCEEDING)
+
+    def _tell_progress(self, response: Response, *, early: bool) -> None:
+        self._emit(LegProgress, Origin.FAR, sip_status=response.status, reason=response.reason, early_media=early)
+
+    # The answer
+
+    def _on_answer(self, attempt: Attempt, client: InviteClient, response: Response) -> None:
+        talk = self._confirm(attempt, client, response)
+        if self._giving_up:  # our CANCEL crossed the answer: ACK was sent, now BYE (RFC 3261 15)
+            cause, origin = self._giving_up
+            self._hang_up_dialog(talk, cause)
+            self._finish(cause, response.status, reason="answered while we cancelled", origin=origin)
+            return
+        self._talk = talk
+        for tag, other in attempt.dialogs.items():
+            if other is not talk:
+                log.info("leg %s: the early dialog %s ends unanswered", self.id, tag[:8])
+                other.close()
+                self._exchange.release(other)
+        self._stop("ring")
+        self._stop("set-up")
+        if not (talk.take_answer(response.body) if response.body else talk.agreed):
+            self._hang_up_dialog(talk, HangupCause.INCOMPATIBLE)
+            self._finish(HangupCause.INCOMPATIBLE, response.status, origin=Origin.ENGINE)
+            return
+        assert talk.agreed is not None
+        self._move(LegState.ANSWERED)
+        self._answered_at = self._exchange.clock.monotonic()
+        self._speak_to(talk.agreed, attempt.route.media_hosts)
+        self._exchange.answered(self.id)
+        self._exchange.journal_answered(self, talk.dialog, attempt.route)
+        self._emit(LegAnswered, Origin.FAR, codec=talk.agreed.codec, trunk=attempt.route.trunk)
+        talk.session_from_answer(response)
+        if self.wanted_hold:
+            talk.hold(True, self._hold_taken(True))
+
+    def _confirm(self, attempt: Attempt, client: InviteClient, response: Response) -> Conversation:
+        """The dialog of a 2xx, acknowledged."""
+        tag = response.to_tag
+        talk = attempt.dialogs.get(tag)
+        if talk is None:
+            talk = attempt.dialogs[tag] = self._conversation(attempt, response)
+        else:
+            route = attempt.route
+            fresh = Dialog.from_response(
+                client.request, response, self._exchange.here, route.user, route.address, route.registered
+            )
+            fresh.local_cseq = max(talk.dialog.local_cseq, fresh.local_cseq)
+            fresh.remote_cseq = talk.dialog.remote_cseq
+            talk.dialog = fresh
+            self._exchange.adopt(talk)
+        talk.confirmed = True
+        attempt.acked.add(tag)
+        self._send_ack(talk, client)
+        return talk
+
+    def _send_ack(self, talk: Conversation, client: InviteClient) -> None:
+        ack = talk.dialog.ack(client.request.cseq[0])
+        self._exchange.transactions.send(ack.render(), talk.dialog.next_hop)
+
+    def _acknowledge_late(self, attempt: Attempt, client: InviteClient, response: Response) -> None:
+        """A 2xx again: ACK again. A 2xx of another branch, or after we gave up: ACK, then BYE (13.2.2.4)."""
+        known = attempt.dialogs.get(response.to_tag)
+        if known is not None and response.to_tag in attempt.acked:
+            self._send_ack(known, client)
+            return
+        log.info("leg %s: a second phone answered; it is released", self.id)
+        talk = self._confirm(attempt, client, response)
+        self._hang_up_dialog(talk, HangupCause.CANCELLED)
+
+    def _hang_up_dialog(self, talk: Conversation, cause: HangupCause) -> None:
+        self._exchange.release(talk)
+        talk.bye(cause, lambda: self._exchange.journal_ended(self.id))
+
+    # Failure, other trunks, other ways
+
+    def _on_failure(self, attempt: Attempt, response: Response) -> None:
+        status = response.status
+        if self._giving_up:
+            self._finish(self._giving_up[0], status, reason=response.reason, origin=self._giving_up[1])
+            return
+        if attempt.retries < MOST_RETRIES and self._retried(attempt, response):
+            return
+        retry_after = response.number("retry-after")
+        if retry_after is not None and status in (500, 503) and attempt.route.line is not None:
+            self._exchange.pause(attempt.route.line, retry_after)
+        if self._failed_over(status, attempt):
+            return
+        reasons = response.values("reason")
+        release = failed(status, reasons)
+        self._finish(
+            release.cause,
+            status,
+            q850=release.q850,
+            reason=reasons[0] if reasons else response.reason,
+            retry_after=retry_after,
+            origin=Origin.FAR,
+        )
+
+    def _retried(self, attempt: Attempt, response: Response) -> bool:
+        """Another INVITE on the same trunk, where the response asks for one we can make."""
+        status = response.status
+        again = False
+        if status in (401, 407):
+            again = attempt.route.credentials.learn(response)
+        elif status == 422 and (shortest := response.number("min-se")):
+            again = shortest > attempt.session_expires
+            attempt.min_se, attempt.session_expires = shortest, max(shortest, attempt.session_expires)
+        elif status == 420:
+            refused = response.tokens("unsupported") - attempt.without
+            again = bool(refused)
+            attempt.without |= refused
+        elif status == 421:
+            wanted = response.tokens("require") - attempt.demanded
+            again = bool(wanted) and wanted <= frozenset(SUPPORTED.split(", "))
+            attempt.demanded |= wanted
+        elif 300 <= status < 400 and attempt.redirects < MOST_REDIRECTS:
+            target = self._within_the_trunk(attempt, response)
+            again = target is not None and target != attempt.uri
+            attempt.redirects += 1
+            attempt.uri = target or attempt.uri
+        if again:
+            attempt.retries += 1
+            self._forget_dialogs(attempt)
+            self._send_invite(attempt)
+        return again
+
+    def _within_the_trunk(self, attempt: Attempt, response: Response) -> str | None:
+        """The first Contact of a 3xx on the trunk's own host; a redirect elsewhere is not followed."""
+        for text in response.values("contact"):
+            try:
+                uri = read_address(text).uri
+            except MalformedMessage:
+                continue
+            if uri.host.lower() in (attempt.route.host.lower(), attempt.route.address[0]):
+                return uri.text
+        return None
+
+    def _failed_over(self, status: int | None, attempt: Attempt) -> bool:
+        if not isinstance(self.order, CallOrder) or self._giving_up:
+            return False
+        if after_failure(status, provisional=attempt.provisional, rang=attempt.rang) is Next.END:
+            return False
+        route = self._exchange.next_route(self.order, frozenset(self._tried))
+        if route is None:
+            return False
+        self._forget_dialogs(attempt)
+        self._free_line(attempt)
+        self._dial_over(route)
+        return True
+
+    def _forget_dialogs(self, attempt: Attempt) -> None:
+        for tag, conversation in attempt.dialogs.items():
+            if tag not in attempt.acked:
+                conversation.close()
+                self._exchange.release(conversation)
+        attempt.dialogs = {tag: talk for tag, talk in attempt.dialogs.items() if tag in attempt.acked}
+        attempt.rseq.clear()
+
+    @staticmethod
+    def _free_line(attempt: Attempt) -> None:
+        if attempt.route.line is not None and not attempt.released:
+            attempt.released = True
+            attempt.route.line.release()
+
+    # The end
+
+    def _rang_too_long(self) -> None:
+        self.hang_up(HangupCause.NO_ANSWER, Origin.ENGINE)
+
+    def _set_up_too_long(self) -> None:
+        attempt = self._attempt
+        rang = attempt is not None and attempt.rang
+        self.hang_up(HangupCause.NO_ANSWER if rang else HangupCause.NO_USER_RESPONSE, Origin.ENGINE)
+
+    def hang_up(self, cause: HangupCause, origin: Origin) -> None:
+        """BYE, or CANCEL as soon as RFC 3261 9.1 allows; harmless on an ended leg."""
+        if self.state is LegState.ENDED:
+            return
+        if self._talk is not None:
+            self._hang_up_dialog(self._talk, cause)
+            self._finish(cause, 200, origin=origin)
+        elif self._giving_up is None:
+            self._giving_up = (HangupCause.CANCELLED if cause is HangupCause.NORMAL else cause, origin)
+            assert self._attempt is not None
+            assert self._attempt.client is not None
+            self._attempt.client.cancel()
+
+    def give_up(self, cause: HangupCause) -> None:
+        """End it here and now, whatever the far side still has to say; only when the engine closes."""
+        self._finish(cause, None, origin=Origin.ENGINE)
+
+    def _finish(
+        self,
+        cause: HangupCause,
+        status: int | None,
+        *,
+        q850: int | None = None,
+        reason: str = "",
+        retry_after: int | None = None,
+        origin: Origin,
+    ) -> None:
+        if self.state is LegState.ENDED:
+            return
+        self._move(LegState.ENDED)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        attempt = self._attempt
+        if attempt is not None:
+            self._forget_dialogs(attempt)
+            self._free_line(attempt)
+        if self._talk is None and not (attempt and attempt.acked):
+            self._exchange.journal_ended(self.id)
+        talked = self._answered_at is not None
+        seconds = self._exchange.clock.monotonic() - self._answered_at if self._answered_at is not None else 0.0
+        self._emit(
+            LegEnded,
+            origin,
+            cause=cause,
+            sip_status=status,
+            q850=q850,
+            reason=reason,
+            retry_after=retry_after,
+            answered=talked,
+            talk_seconds=max(0.0, seconds),
+            trunk=self.trunk,
+        )
+        self._exchange.ended(self)
+
+    # What the dialog tells (ConversationUser)
+
+    def media_agreed(self, conversation: Conversation, agreed: Agreed) -> None:
+        """The latest description heard wins while several phones ring; the answered one from then on."""
+        if self._attempt is None or self.state is LegState.ENDED or self._giving_up:
+            return
+        if self._talk is None or conversation is self._talk:
+            self._speak_to(agreed, self._attempt.route.media_hosts)
+
+    def _speak_to(self, agreed: Agreed, media_hosts: tuple[str, ...]) -> None:
+        if agreed != self._speaking_to:
+            self._speaking_to = agreed
+            self._exchange.media(self.id, agreed, media_hosts)
+
+    def held(self, conversation: Conversation, on: bool) -> None:
+        if conversation is self._talk and self.state is LegState.ANSWERED:
+            self._emit(LegHeld, Origin.FAR, on=on)
+
+    def digit(self, conversation: Conversation, digit: str, milliseconds: int) -> None:
+        if conversation is self._talk and self.state is LegState.ANSWERED:
+            self._emit(LegDtmf, Origin.FAR, digit=digit, milliseconds=milliseconds)
+
+    def far_hung_up(self, conversation: Conversation, release: Release, reason: str) -> None:
+        self._exchange.release(conversation)
+        if conversation is not self._talk:
+            return
+        self._exchange.journal_ended(self.id)
+        self._finish(release.cause, 200, q850=release.q850, reason=reason, origin=Origin.FAR)
+
+    def lost(self, conversation: Conversation, cause: HangupCause) -> None:
+        if conversation is self._talk:
+            self.hang_up(cause, Origin.ENGINE)
+
+    # Verbs on an answered leg
+
+    def hold(self, on: bool) -> None:
+        self.wanted_hold = on
+        if self._talk is not None and self.state is LegState.ANSWERED:
+            self._talk.hold(on, self._hold_taken(on))
+
+    def _hold_taken(self, on: bool) -> Callable[[bool], None]:
+        def tell(taken: bool) -> None:
+            if taken and self.state is LegState.ANSWERED:
+                self._emit(LegHeld, Origin.NEAR, on=on)
+            elif not taken:
+                log.warning("leg %s: the far side refused %s", self.id, "hold" if on else "resume")
+
+        return tell

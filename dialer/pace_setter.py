@@ -1,0 +1,300 @@
+"""Between the floor and the pacer: what the pacer is shown, what it is told, and the 30-day gate around it.
+
+One per predictive campaign. It hears every call and every agent of the node, because campaigns share the agents: a call
+of another campaign rings for the same people. The pacer itself stays pure; what it decided is kept in a ``PaceLog``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from case_store.network import HangupCause
+from config.clock import Clock
+from dialer.events import LegEnded
+from dialer.floor import Agent, AgentState, Floor
+from dialer.pace_log import PaceLog
+from dialer.pacing.answer_chance import AnswerChance, NumberFacts
+from dialer.pacing.hazard import HazardPacer
+from dialer.pacing.ledger import Gated, Ledger
+from dialer.pacing.state import (
+    Answered,
+    Bridged,
+    Dropped,
+    FloorView,
+    Pace,
+    PacingEvent,
+    Placed,
+    Sample,
+    TalkEnded,
+    Unanswered,
+    WrapEnded,
+)
+from dialer.switchboard import CallInFlight
+
+KINDEST_RING = 15.0
+"""Nobody's phone is given up after less ringing, whatever a pacer says (16 CFR 310.4(b)(4)(ii))."""
+
+_HOME = ZoneInfo("UTC")
+
+
+_TELLING = 200  # outcomes before a number's own chance is believed
+_STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
+
+
+@dataclass(slots=True)
+class _Dial:
+    facts: NumberFacts
+    at: float
+    answered: bool | None = None
+
+
+def restore_gated(record: dict[str, Any]) -> Gated:
+    """The pacer of a ``PaceLog``'s first line."""
+    gated = Gated(HazardPacer.from_record(record["hazard"]), Ledger.from_record(record["ledger"]), record["day"])
+    gated.restore_reserve(record["in_air"])
+    return gated
+
+
+class FloorEar(ABC):
+    """Turns what happens on the floor into a pacer's events, and the floor into its view. Times are the clock's
+    monotonic seconds."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._own: set[str] = set()
+        self._since: dict[str, float] = {}
+
+    @property
+    def chance_of_next(self) -> float | None:
+        return None
+
+    def view(self, calls: Iterable[CallInFlight], floor: Floor, now: float, *, room: int | None = None) -> FloorView:
+        """The floor at this instant. A call with an agent reserved for it, and that agent, are no business of the pacer."""
+        idle, leaving = 0, 0
+        talking: list[float] = []
+        wrapping: list[float] = []
+        for agent in floor:
+            if agent.is_leader:
+                continue
+            spell = now - self._since.get(agent.id, now)
+            if agent.state is AgentState.READY and agent.leg is not None:
+                idle += 1
+            elif agent.state in (AgentState.TALKING, AgentState.WRAP_UP):
+                if agent.pause_wanted is not None:
+                    leaving += 1
+                elif agent.state is AgentState.TALKING:
+                    talking.append(spell)
+                else:
+                    wrapping.append(spell)
+        ringing: list[CallInFlight] = []
+        waiting: list[float] = []
+        for call in calls:
+            if call.answered_at is None:
+                if call.agent_id is None:
+                    ringing.append(call)
+            elif call.bridged_at is None and not call.abandoned and call.answered_mono is not None:
+                waiting.append(now - call.answered_mono)
+        return FloorView(
+            idle=idle,
+            talking=tuple(talking),
+            wrapping=tuple(wrapping),
+            leaving=leaving,
+            ringing=tuple(call.call_id for call in ringing),
+            ringing_age=tuple(now - call.placed_mono for call in ringing),
+            ringing_rung=tuple(0.0 if call.rang_mono is None else now - call.rang_mono for call in ringing),
+            ringing_chance=tuple(call.chance for call in ringing),
+            waiting=tuple(waiting),
+            next_chance=self.chance_of_next,
+            room=room,
+        )
+
+    def placed(self, call: CallInFlight) -> None:
+        """A call has left for nobody in particular; what becomes of it will be told."""
+        self._own.add(call.call_id)
+        self._tell(Placed(call.placed_mono, call.call_id, call.chance, call.risk))
+
+    def answered(self, call: CallInFlight) -> None:
+        if call.call_id in self._own:
+            self._outcome(call, answered=True)
+            self._tell(Answered(self._now(), call.call_id))
+
+    def bridged(self, call: CallInFlight) -> None:
+        if call.call_id in self._own and call.answered_mono is not None:
+            now = self._now()
+            self._tell(Bridged(now, call.call_id, now - call.answered_mono))
+
+    def abandoned(self, call: CallInFlight) -> None:
+        if call.call_id in self._own and not call.agents_served:
+            self._tell(Dropped(self._now(), call.call_id))
+
+    def ended(self, call: CallInFlight, event: LegEnded) -> None:
+        if call.call_id not in self._own:
+            return
+        self._own.discard(call.call_id)
+        if call.answered_at is None:
+            given_up = event.cause is HangupCause.CANCELLED
+            if not given_up:
+                self._outcome(call, answered=False)
+            self._tell(Unanswered(self._now(), call.call_id, cancelled=given_up))
+
+    def agent_moved(self, agent: Agent, old: AgentState) -> None:
+        now = self._now()
+        spell = now - self._since.get(agent.id, now)
+        self._since[agent.id] = now
+        if agent.is_leader:
+            return
+        if old is AgentState.TALKING:
+            self._tell(TalkEnded(now, spell))
+        if old is AgentState.WRAP_UP:
+            self._tell(WrapEnded(now, spell, returns=agent.state is AgentState.READY))
+
+    def _outcome(self, call: CallInFlight, *, answered: bool) -> None:
+        """The call rang to its end: a subclass may learn from it."""
+        return
+
+    @abstractmethod
+    def _tell(self, event: PacingEvent) -> None: ...
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+
+class PaceSetter(FloorEar):
+    """``decide`` asks the pacer; the other verbs tell it. ``zone`` says when a day of the ledger begins."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        target: float,
+        limit: float,
+        patience: float,
+        zone: ZoneInfo = _HOME,
+        log: PaceLog | None = None,
+    ) -> None:
+        super().__init__(clock)
+        self._zone = zone
+        self._log = log
+        self._hazard = HazardPacer(target, patience=patience)
+        self._gated = Gated(self._hazard, Ledger(limit), self.today)
+        self._chances = AnswerChance()
+        self._unlearnt: dict[str, _Dial] = {}
+        self._learnt = 0
+        self._log_begun = False
+        self._last_chance: float | None = None
+        self._next_sample = 0.0
+        self.last: Pace | None = None
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def chance_of_next(self) -> float | None:
+        """Of the number dialed last: the best guess at the next in line, which is of the same list."""
+        return self._last_chance
+
+    @property
+    def today(self) -> int:
+        return self._clock.now().astimezone(self._zone).date().toordinal()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._gated.ledger
+
+    @property
+    def ledger_open(self) -> bool:
+        """Whether the 30-day account lets calls leave that nobody is reserved for."""
+        return self.last is None or self.last.why.get("binding") != "ledger"
+
+    def load_ledger(self, days: Iterable[tuple[int, int, int]]) -> None:
+        """(ordinal day, answered, abandoned) of the last 30 days, over all nodes; the greater count of a day stands."""
+        known = self._gated.ledger.as_record()
+        for day, answers, drops in days:
+            mine = known["days"].get(str(day), [0, 0])
+            known["days"][str(day)] = [max(mine[0], answers), max(mine[1], drops)]
+        self._gated.ledger = Ledger.from_record(known)
+        if self.last is not None:
+            self._restart_log()
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None  # agents still leave while the house closes
+
+    # Asked
+
+    def decide(self, view: FloorView, now: float) -> Pace:
+        """How many calls now, and which ringing ones to give up."""
+        self._gated.day = self.today
+        if self._log is not None and (self._log.full or self.last is None):
+            self._restart_log()
+        if now >= self._next_sample:
+            self._tell(Sample(now, view))
+            self._next_sample = now + self._gated.every
+        pace = self._gated.decide(view, now)
+        if self._log is not None:
+            self._log.decided(view, now, pace)
+        self.last = pace
+        self.counts["decisions"] += 1
+        self.counts[f"bound by {pace.why.get('binding', '?')}"] += 1
+        return pace
+
+    def chance(self, facts: NumberFacts) -> float | None:
+        """That this number is answered by a person, as outcomes have taught; None while they are too few to tell."""
+        self._last_chance = self._chances.chance(facts) if self._learnt >= _TELLING else None
+        return self._last_chance
+
+    # Told
+
+    def placed_with(self, call: CallInFlight, facts: NumberFacts) -> None:
+        """``placed``, of a number whose chance was asked for."""
+        self._unlearnt[call.call_id] = _Dial(facts, call.placed_mono)
+        self.placed(call)
+
+    def _outcome(self, call: CallInFlight, *, answered: bool) -> None:
+        if (dial := self._unlearnt.get(call.call_id)) is not None:
+            dial.answered = answered
+        # In order of placement: networks refuse at once and people take their time, so that outcomes taken as they
+        # come would say that hardly anybody answers, and the first rush would be dropped.
+        now = self._now()
+        while self._unlearnt:
+            first = next(iter(self._unlearnt))
+            head = self._unlearnt[first]
+            if head.answered is None and now - head.at < _STUCK:
+                return
+            del self._unlearnt[first]
+            if head.answered is not None:
+                self._chances.observe(head.facts, head.answered)
+                self._learnt += 1
+
+    def _tell(self, event: PacingEvent) -> None:
+        self.counts[type(event).__name__.lower()] += 1
+        if self._log is not None and self._log_begun:
+            self._log.told(event)
+        self._gated.observe(event)
+
+    def _restart_log(self) -> None:
+        """The running pacer goes on as the one a replay restores, so that both say the same to the last digit."""
+        if self._log is None:
+            return
+        record = {
+            "hazard": self._hazard.as_record(),
+            "ledger": self._gated.ledger.as_record(),
+            "day": self._gated.day,
+            "in_air": self._gated.reserve_record(),
+        }
+        self._log.begin(record)
+        self._log_begun = True
+        self._gated = restore_gated(record)
+        inner = self._gated.pacer
+        assert isinstance(inner, HazardPacer)
+        self._hazard = inner
+
+
+def number_facts(number_type: str, local: datetime, carrier: str = "unknown") -> NumberFacts:
+    """What the chance model looks at, of a number about to be dialed; ``local`` is the time where it rings."""
+    return NumberFacts(hour=local.hour, number_type=number_type, carrier=carrier)

@@ -1,0 +1,181 @@
+"""The optimum of the Markov version: no pacer can do better, and by how much one falls short.
+
+Ring, talk and wrap-up are exponential; a ring ends after a mean of ``ring`` seconds, answered with chance p; an
+answer that finds nobody free is dropped at once. State: agents talking ``t``, wrapping ``w``, calls ringing
+``r``; action: raise ``r`` at any event. Maximise the mean of (t + w)/n subject to drops <= a x answers.
+
+The constraint goes into the reward with a price: (t + w)/n + price x (a x answer - drop). For every price the
+gain of that unconstrained problem is an upper bound, and the lowest over prices is the optimum (strong duality
+of constrained Markov decision processes). Each gain is found by relative value iteration on the value *after*
+the maximisation; started on the value before it, "never dial" would hold the gain at 0.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.errors import BadInput
+
+Grid = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarkovFloor:
+    """The problem. ``merged``: talk and wrap-up as one exponential of their summed mean (for many agents)."""
+
+    agents: int
+    answer_rate: float
+    ring: float = 15.0
+    talk: float = 90.0
+    wrap: float = 15.0
+    abandonment: float = 0.03
+    merged: bool = False
+
+    def __post_init__(self) -> None:
+        if self.agents < 1 or self.agents > 1000:
+            raise BadInput("out of range", field="agents", shape=str(self.agents), remedy="Between 1 and 1000")
+        for name in ("answer_rate", "abandonment"):
+            value = getattr(self, name)
+            if not 0.0 < value <= 1.0:
+                raise BadInput("out of range", field=name, shape=f"{value:g}", remedy="Above 0 and at most 1")
+        for name in ("ring", "talk", "wrap"):
+            value = getattr(self, name)
+            if not (0.0 < value <= 86_400.0 or (name == "wrap" and value == 0.0)):
+                raise BadInput("out of range", field=name, shape=f"{value:g}", remedy="Seconds, above 0")
+
+    @property
+    def service(self) -> float:
+        return self.talk + self.wrap
+
+    def most_ringing(self) -> int:
+        """Far more calls than are ever worth ringing at once."""
+        calls = self.agents * self.ring / self.service / self.answer_rate
+        return math.ceil(2.0 * calls + 6.0 * math.sqrt(calls) + 6.0 / math.sqrt(self.answer_rate) + 6.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Solution:
+    """``gain`` bounds the utilisation from above; ``price`` is utilisation-seconds a drop costs;
+    ``ring_up_to[t, w, r]`` (``w`` always 0 when merged) the number of ringing calls the optimum wants."""
+
+    gain: float
+    price: float
+    ring_up_to: NDArray[np.int64]
+    iterations: int
+
+
+class _Problem:
+    def __init__(self, floor: MarkovFloor) -> None:
+        self.floor = floor
+        n = floor.agents
+        self.merged = floor.merged or floor.wrap == 0.0
+        waps = 1 if self.merged else n + 1
+        most = floor.most_ringing()
+        t = np.arange(n + 1, dtype=float)[:, None, None]
+        w = np.arange(waps, dtype=float)[None, :, None]
+        r = np.arange(most + 1, dtype=float)[None, None, :]
+        self.shape = (n + 1, waps, most + 1)
+        self.possible = np.broadcast_to(t + w <= n, self.shape)
+        full = np.broadcast_to(t + w >= n, self.shape)
+        answer = r * floor.answer_rate / floor.ring
+        silent = r * (1.0 - floor.answer_rate) / floor.ring
+        talked = t / (floor.service if self.merged else floor.talk)
+        wrapped = np.zeros_like(w) if self.merged else w / floor.wrap
+        total = answer + silent + talked + wrapped
+        self.pace = float(np.where(self.possible, np.broadcast_to(total, self.shape), 0.0).max()) * 1.001
+        self.to_served = np.where(full, 0.0, answer / self.pace)
+        self.to_lost = np.broadcast_to(silent / self.pace, self.shape) + np.where(full, answer / self.pace, 0.0)
+        self.to_talked = talked / self.pace
+        self.to_wrapped = wrapped / self.pace
+        self.stays = 1.0 - self.to_served - self.to_lost - self.to_talked - self.to_wrapped
+        self.busy = (t + w) / n
+        self.credit = floor.abandonment * answer - np.where(full, answer, 0.0)
+        self.after = np.zeros(self.shape)
+
+    def step(self, value: Grid, reward: Grid) -> Grid:
+        """One step of the value after the maximisation, in units of the uniformised clock."""
+        out: Grid = self.stays * value + reward
+        out[:-1, :, 1:] += self.to_served[:-1, :, 1:] * value[1:, :, :-1]
+        out[:, :, 1:] += self.to_lost[:, :, 1:] * value[:, :, :-1]
+        if self.merged:
+            out[1:] += self.to_talked[1:] * value[:-1]
+        else:
+            out[1:, :-1] += self.to_talked[1:] * value[:-1, 1:]
+            out[:, 1:] += self.to_wrapped[:, 1:] * value[:, :-1]
+        return out
+
+    def solve(self, price: float, start: Grid, tolerance: float, most: int = 200_000) -> tuple[float, Grid, Grid, int]:
+        reward = np.where(self.possible, (self.busy + price * self.credit) / self.pace, 0.0)
+        value = start
+        mask = self.possible
+        tight = tolerance / self.pace
+        for iteration in range(1, most + 1):
+            after = self.step(value, reward)
+            best = np.maximum.accumulate(after[:, :, ::-1], axis=2)[:, :, ::-1]
+            if iteration % 20 == 0:
+                change = (best - value)[mask]
+                low, high = float(change.min()), float(change.max())
+                if high - low < tight:
+                    return high * self.pace, best - best[0, 0, 0], after, iteration
+            value = best - best[0, 0, 0]
+        raise BadInput(
+            "the iteration did not settle", field="tolerance", remedy="Allow a larger tolerance or fewer agents"
+        )
+
+
+def solve_bound(floor: MarkovFloor, *, tolerance: float = 2e-5, prices: int = 24) -> Solution:
+    """The lowest gain over prices, by golden section over the logarithm of the price (the gain is convex in the
+    price). ``tolerance`` is in utilisation; ``prices`` bounds the number of prices tried."""
+    problem = _Problem(floor)
+    value: Grid = np.zeros(problem.shape)
+    scale = floor.service / floor.agents  # utilisation-seconds that one served call brings
+    spent = 0
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+
+    def gain(log_price: float) -> float:
+        nonlocal value, spent
+        found, value, _, iterations = problem.solve(math.exp(log_price) * scale, value, tolerance)
+        spent += iterations
+        return found
+
+    low, high = math.log(0.02), math.log(200.0)
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    at_left, at_right = gain(left), gain(right)
+    for _ in range(prices):
+        if high - low < 0.02:
+            break
+        if at_left <= at_right:
+            high, right, at_right = right, left, at_left
+            left = high - golden * (high - low)
+            at_left = gain(left)
+        else:
+            low, left, at_left = left, right, at_right
+            right = low + golden * (high - low)
+            at_right = gain(right)
+    best = left if at_left <= at_right else right
+    found, _, after, iterations = problem.solve(math.exp(best) * scale, value, tolerance)
+    return Solution(
+        gain=min(found, at_left, at_right),
+        price=math.exp(best) * scale,
+        ring_up_to=ring_up_to(after),
+        iterations=spent + iterations,
+    )
+
+
+def policy_at(floor: MarkovFloor, price: float, *, tolerance: float = 1e-4) -> NDArray[np.int64]:
+    """``ring_up_to`` at one price (utilisation-seconds a drop)."""
+    problem = _Problem(floor)
+    _, _, after, _ = problem.solve(price, np.zeros(problem.shape), tolerance)
+    return ring_up_to(after)
+
+
+def ring_up_to(after: NDArray[Any]) -> NDArray[np.int64]:
+    """For each state the best r' >= r: the position of the running maximum from the right (the smallest one)."""
+    best = np.maximum.accumulate(after[:, :, ::-1], axis=2)[:, :, ::-1]
+    places = np.where(after >= best - 1e-12, np.arange(after.shape[2]), after.shape[2] - 1)
+    return np.asarray(np.minimum.accumulate(places[:, :, ::-1], axis=2)[:, :, ::-1], dtype=np.int64)

@@ -1,0 +1,341 @@
+"""The product's pacer: place a call while the chance that it costs a drop is worth it.
+
+It learns while it works how often and after how long people answer, how long unanswered calls ring, how long
+talk and wrap-up last; works out for each further call the chance that nobody will be free when it is answered;
+and learns the threshold that spends just the campaign's target. Nothing is to be tuned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+
+from dialer.pacing import odds
+from dialer.pacing.budget import Budget
+from dialer.pacing.durations import Durations
+from dialer.pacing.state import (
+    KINDEST_RING,
+    Answered,
+    CallKey,
+    Dropped,
+    FloorView,
+    Pace,
+    PacingEvent,
+    Placed,
+    Sample,
+    TalkEnded,
+    Unanswered,
+    WrapEnded,
+)
+from dialer.pacing.tables import Array, Tables, build_tables
+from dialer.pacing.tracking import RateTracker
+
+BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
+_CANCEL_OVER = 0.5  # a ringing call whose answer would more likely than not be dropped
+_MOST = 400  # calls in one decision
+_ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
+_RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
+_ALL_RETURN = 0.97
+_FEW, _MANY = 4, 20  # agents
+_STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
+_WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
+_ANSWERED, _SILENT, _CANCELLED = 1, 2, 3
+
+
+@dataclass(slots=True)
+class _Dial:
+    """A call on its way: when it was placed, the risk it was placed with, its base chance, and how it ended."""
+
+    at: float
+    risk: float
+    base: float
+    how: int = 0
+    after: float = 0.0
+
+
+class HazardPacer:
+    """``Pacer``. ``target``: share of answered calls that may be dropped; ``patience``: seconds a customer waits
+    for an agent; ``cancels``: give up ringing calls that would be dropped (never under 15 s of ringing)."""
+
+    @property
+    def on_events(self) -> bool:
+        """With many agents something happens all the time: once a second is as good."""
+        return self._agents <= _MANY
+
+    @property
+    def every(self) -> float:
+        """With few agents the floor changes by events, and time alone matters little."""
+        return 1.0 if self._agents > _FEW else 2.0
+
+    def __init__(self, target: float = 0.01, *, patience: float = 2.0, cancels: bool = True, horizons: int = 4) -> None:
+        self._budget = Budget(target)
+        self._patience = patience
+        self._cancels = cancels
+        self._horizons = horizons
+        self._chance = RateTracker(1.0)
+        self._ring = Durations(15.0, 0.8, 6.0, 2000.0)
+        self._silent = Durations(30.0, 0.5, 3.0, 2000.0)
+        self._talk = Durations(90.0, 1.0, 10.0, 3000.0, own_scale=False)
+        self._talk_pace = RateTracker(1.0 / 90.0, 1.5, (30.0, 100.0, 400.0, 1600.0))
+        self._wrap = Durations(15.0, 0.8, 6.0, 400.0)
+        self._settled = RateTracker(1.0)
+        self._placed: dict[CallKey, _Dial] = {}  # in order of placement
+        self._last_answer: tuple[FloorView, Tables, Array] | None = None
+        self._last_sample: float | None = None
+        self._expected = 0.0  # answers expected at factor 1 since the last sample
+        self._answers = 0
+        self._talk_ends = 0
+        self._answer_exposure = self._talk_exposure = 0.0
+        self._agents = 1.0
+        self._returns = 1.0  # share of agents who get ready after wrap-up instead of going away
+        self._fresh = 0.0
+        self._tables: Tables | None = None
+        self._built_scale = 0.0
+
+    # -- deciding
+
+    def decide(self, view: FloorView, now: float) -> Pace:
+        tables = self._ready_tables()
+        factor = self._factor
+        new_chance = min(0.98, (BASE_CHANCE if view.next_chance is None else view.next_chance) * factor)
+        free = self._free_chances(view, tables)
+        fixed = view.idle - len(view.waiting)
+        answer = self._answer_chances(view, tables)
+        cancel = self._would_drop(view, fixed, free.beside, answer) if self._cancels else ()
+        room = self._budget.half_hour_room(now)
+        limit = room * self._budget.threshold * float(tables.weights.sum())
+        most = _MOST if view.room is None else min(_MOST, view.room)
+        ahead = self._horizons
+        nobody = fixed <= 0 and float(tables.weights @ (1.0 - free.chances).prod(axis=0)) > limit
+        risks = (
+            []
+            if nobody
+            else odds.risks(
+                fixed, free, answer[:, :ahead], new_chance * tables.gain[0, :ahead], tables.weights, most, limit
+            )
+        )
+        if view.agents == view.leaving:
+            risks = []
+        binding = "risk"
+        if room < 1.0:
+            binding = "half-hour guard"
+        if len(risks) == most:
+            binding = "room" if view.room is not None and most == view.room else "step"
+        return Pace(
+            place=len(risks),
+            cancel=cancel,
+            risk=tuple(risks),
+            why={
+                "binding": binding,
+                "threshold": limit,
+                "aim": self._budget.aim(),
+                "answer_chance": new_chance,
+                "idle": view.idle,
+                "soon_free": float(free.chances[:, ahead // 2].sum()),
+                "waiting": len(view.waiting),
+                "ringing": len(view.ringing),
+                "soon_answered": float(answer[:, ahead // 2].sum()),
+                "talk_mean": self._talk.scale,
+            },
+        )
+
+    def _answer_chances(self, view: FloorView, tables: Tables) -> Array:
+        if not view.ringing:
+            return np.zeros((0, self._horizons + 1))
+        if self._last_answer is not None and self._last_answer[0] is view and self._last_answer[1] is tables:
+            return self._last_answer[2]  # the same view is sampled and decided on
+        found = self._worked_out(view, tables)
+        self._last_answer = (view, tables, found)
+        return found
+
+    def _worked_out(self, view: FloorView, tables: Tables) -> Array:
+        rows = tables.ring_row(np.asarray(view.ringing_age))
+        chance = self._chances(view)
+        given = chance / (chance * tables.still[rows] + (1.0 - chance) * tables.silent[rows])
+        found: Array = given[:, None] * tables.gain[rows] if given.ndim else given * tables.gain[rows]
+        return found
+
+    def _chances(self, view: FloorView) -> Array:
+        if not any(view.ringing_chance):
+            return np.asarray(min(0.98, BASE_CHANCE * self._factor))
+        base = np.asarray([BASE_CHANCE if one is None else one for one in view.ringing_chance])
+        return np.asarray(np.minimum(base * self._factor, 0.98))
+
+    def _free_chances(self, view: FloorView, tables: Tables) -> odds.Chances:
+        parts = []
+        if view.talking:
+            parts.append(tables.talk_free[tables.talk_row(np.asarray(view.talking))])
+        if view.wrapping:
+            parts.append(tables.wrap_free[tables.wrap_row(np.asarray(view.wrapping))])
+        if not parts:
+            return odds.Chances(np.zeros((0, 3 * self._horizons + 1)))
+        found = odds.Chances(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        if self._returns < _ALL_RETURN:
+            found = odds.Chances.of(found.chances * self._returns, found.beside * self._returns)
+        return found
+
+    def _would_drop(self, view: FloorView, fixed: int, free: Array, answer: Array) -> tuple[CallKey, ...]:
+        """Calls rung long enough whose answer within the next second would more likely be dropped than not."""
+        if fixed > 0 or not view.ringing:
+            return ()
+        old = [place for place, rung in enumerate(view.ringing_rung) if rung >= KINDEST_RING]
+        if not old:
+            return ()
+        others = answer[[place for place in range(len(answer)) if place not in set(old)], -1:]
+        one = np.ones(1)
+        risk = odds.risks(fixed, odds.Chances.of(free), others, np.zeros(1), one, 1, 1.0)
+        if risk and risk[0] > _CANCEL_OVER:
+            return tuple(view.ringing[place] for place in old)
+        return ()
+
+    # -- learning
+
+    def observe(self, event: PacingEvent) -> None:
+        if isinstance(event, Sample):
+            self._sampled(event)
+        elif isinstance(event, Placed):
+            base = BASE_CHANCE if event.chance is None else event.chance
+            self._placed[event.call] = _Dial(event.at, event.risk, base)
+            self._budget.placed(event.at, min(0.98, base * self._factor), event.risk, self._agents)
+        elif isinstance(event, Answered):
+            dial = self._placed.get(event.call)
+            self._answers += 1
+            self._budget.answered(event.at, dial.risk if dial else 0.0)
+            self._settle(dial, event.at, _ANSWERED)
+        elif isinstance(event, Unanswered):
+            self._settle(self._placed.get(event.call), event.at, _CANCELLED if event.cancelled else _SILENT)
+        elif isinstance(event, Dropped):
+            self._budget.dropped(event.at)
+        elif isinstance(event, TalkEnded):
+            self._talk.scale = 1.0 / self._talk_pace.rate
+            self._talk.observe(event.seconds)
+            self._talk_ends += 1
+            self._fresh += 1.0
+        elif isinstance(event, WrapEnded):
+            self._wrap.observe(event.seconds)
+            self._returns += _RETURN_STEP * (float(event.returns) - self._returns)
+
+    def _settle(self, dial: _Dial | None, at: float, how: int) -> None:
+        """Outcomes are learnt in order of placement: taken as they come, the quick answers among calls that
+        still ring would make answering look quicker and likelier than it is."""
+        if dial is None:
+            return
+        dial.how, dial.after = how, at - dial.at
+        first = next(iter(self._placed))
+        while (head := self._placed[first]).how or at - head.at > _STUCK:
+            del self._placed[first]
+            self._learn(head)
+            if not self._placed:
+                break
+            first = next(iter(self._placed))
+
+    def _learn(self, dial: _Dial) -> None:
+        if dial.how == _ANSWERED:
+            self._ring.observe(dial.after)
+            self._fresh += 1.0
+        elif dial.how == _SILENT:
+            self._silent.observe(dial.after)
+            self._fresh += 0.1
+        if self._ring.seen > _ENOUGH or not dial.how:
+            return
+        exposure = dial.base
+        if dial.how == _CANCELLED:  # had it rung on, so much of the answers would have been seen
+            exposure *= float(self._ring.distribution(np.array([dial.after]))[0])
+        self._settled.observe(float(dial.how == _ANSWERED), exposure)
+
+    @property
+    def _factor(self) -> float:
+        """To the base chance. Ringing calls tell sooner, but only once it is known how long people take."""
+        return self._chance.rate if self._ring.seen >= _ENOUGH else self._settled.rate
+
+    def _sampled(self, event: Sample) -> None:
+        view = event.view
+        self._agents = float(view.agents)
+        if self._last_sample is None and view.agents:
+            self._budget.begin(self._agents)
+        passed = 1.0 if self._last_sample is None else event.at - self._last_sample
+        self._last_sample = event.at
+        if self._ring.seen < _ENOUGH:
+            self._chance = RateTracker(self._settled.rate, 10.0)
+            self._answers, self._answer_exposure = 0, 0.0
+        else:
+            self._answer_exposure += self._expected * passed
+            if self._answers or self._answer_exposure * self._chance.rate > _WORTH_IT:
+                self._chance.observe(self._answers, self._answer_exposure)
+                self._answers, self._answer_exposure = 0, 0.0
+        self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed
+        if self._talk_ends or self._talk_exposure * self._talk_pace.rate > _WORTH_IT:
+            self._talk_pace.observe(self._talk_ends, self._talk_exposure)
+            self._talk_ends, self._talk_exposure = 0, 0.0
+        if view.ringing:
+            found = self._answer_chances(view, self._ready_tables())
+            self._expected = float(found[:, -1].sum()) / self._factor
+        else:
+            self._expected = 0.0
+
+    def _ready_tables(self) -> Tables:
+        known = self._ring.weight
+        scale = 1.0 / self._talk_pace.rate
+        stale = self._tables is None or self._fresh >= max(1.0, 0.02 * known)
+        if stale or abs(scale / self._built_scale - 1.0) > 0.04:
+            self._talk.scale = self._built_scale = scale
+            self._fresh = 0.0
+            self._tables = build_tables(
+                self._ring,
+                self._silent,
+                self._talk,
+                self._wrap,
+                patience=self._patience,
+                horizons=self._horizons,
+                risky_until=KINDEST_RING if self._cancels else None,
+            )
+        assert self._tables is not None
+        return self._tables
+
+    # -- keeping
+
+    def as_record(self) -> dict[str, Any]:
+        """Everything learnt, as plain values: a pacer restored from it goes on exactly as this one will."""
+        self._tables = None  # both look their tables up afresh from here
+        return {
+            "budget": self._budget.as_record(),
+            "patience": self._patience,
+            "cancels": self._cancels,
+            "horizons": self._horizons,
+            "chance": self._chance.as_record(),
+            "settled": self._settled.as_record(),
+            "ring": self._ring.as_record(),
+            "silent": self._silent.as_record(),
+            "talk": self._talk.as_record(),
+            "talk_pace": self._talk_pace.as_record(),
+            "wrap": self._wrap.as_record(),
+            "placed": [[key, *astuple(dial)] for key, dial in self._placed.items()],
+            "last_sample": self._last_sample,
+            "expected": self._expected,
+            "answers": self._answers,
+            "answer_exposure": self._answer_exposure,
+            "talk_exposure": self._talk_exposure,
+            "agents": self._agents,
+            "returns": self._returns,
+            "talk_ends": self._talk_ends,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> HazardPacer:
+        made = cls(patience=record["patience"], cancels=record["cancels"], horizons=record["horizons"])
+        made._budget = Budget.from_record(record["budget"])
+        made._chance = RateTracker.from_record(record["chance"])
+        made._settled = RateTracker.from_record(record["settled"])
+        made._ring = Durations.from_record(record["ring"])
+        made._silent = Durations.from_record(record["silent"])
+        made._talk = Durations.from_record(record["talk"])
+        made._talk_pace = RateTracker.from_record(record["talk_pace"])
+        made._wrap = Durations.from_record(record["wrap"])
+        made._placed = {key: _Dial(*dial) for key, *dial in record["placed"]}
+        made._last_sample, made._expected = record["last_sample"], record["expected"]
+        made._agents, made._returns = record["agents"], record["returns"]
+        made._answer_exposure, made._talk_exposure = record["answer_exposure"], record["talk_exposure"]
+        made._answers, made._talk_ends = record["answers"], record["talk_ends"]
+        return made

@@ -1,0 +1,164 @@
+"""The chance that one more call finds nobody free, when both free agents and answers are uncertain.
+
+Free agents are a fixed number plus independent chances ``free``; answers before the new call's are independent
+chances ``answer``; both at K horizons. ``surplus`` S = free - answers; the new call costs a drop when S <= 0.
+Exact for small floors (characteristic function), a normal with skewness correction above.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+EXACT_UP_TO = 90  # independent chances; above, the corrected normal is as good and cheaper
+_REACH = 7.0  # standard deviations either side that are told apart; beyond lies less than a part in 10^10
+
+_Z = np.linspace(-8.0, 8.0, 1601)
+_PHI = np.asarray([0.5 * math.erfc(-z / math.sqrt(2.0)) for z in _Z.tolist()])
+
+
+@lru_cache(maxsize=4096)
+def _roots(points: int, lowest: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Half of the roots of unity (the other half is conjugate) and the weights that sum P(lowest <= S <= 0)."""
+    half = points // 2 + 1
+    roots = np.exp(2j * np.pi * np.arange(half) / points)
+    weights = np.zeros(half, dtype=complex)
+    for value in range(lowest, 1):
+        weights += roots ** (-value)
+    double = np.full(half, 2.0)
+    double[0] = 1.0
+    if points % 2 == 0:
+        double[-1] = 1.0
+    return roots, weights * double / points
+
+
+class Chances:
+    """Independent chances at K horizons with their second and third cumulants beside them, (rows, 3 K + 1): chance,
+    chance (1 - chance), chance (1 - chance)(1 - 2 chance), and one more column that is not looked at here."""
+
+    __slots__ = ("_columns", "_width")
+
+    def __init__(self, columns: Array) -> None:
+        self._columns = columns
+        self._width = columns.shape[1] // 3
+
+    @classmethod
+    def of(cls, chances: Array, beside: Array | None = None) -> Chances:
+        """From plain chances (rows, K)."""
+        spread = chances * (1.0 - chances)
+        last = np.zeros((len(chances), 1)) if beside is None else beside
+        return cls(np.concatenate([chances, spread, spread * (1.0 - 2.0 * chances), last], axis=1))
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    @property
+    def columns(self) -> Array:
+        return self._columns
+
+    @property
+    def chances(self) -> Array:
+        return self._columns[:, : self._width]
+
+    @property
+    def beside(self) -> Array:
+        return self._columns[:, -1:]
+
+    def cumulants(self) -> tuple[Array, Array, Array]:
+        sums, width = self._columns.sum(axis=0), self._width
+        return sums[:width], sums[width : 2 * width], sums[2 * width : 3 * width]
+
+
+def risks(fixed: int, free: Chances, answer: Array, new: Array, weights: Array, most: int, limit: float) -> list[float]:
+    """The risk of the first, second, ... new call, each given those before it, while at most ``limit``.
+
+    ``free`` (agents, K), ``answer`` (calls, K), ``new`` (K): the chance that a new call has been answered by each
+    horizon; ``weights`` (K): when it is answered itself, summing to at most 1. At most ``most`` entries.
+    """
+    if most <= 0:
+        return []
+    if len(free) + len(answer) <= EXACT_UP_TO:
+        return _exact(fixed, free, answer, new, weights, most, limit)
+    return _normal(fixed, free, answer, new, weights, most, limit)
+
+
+def _exact(
+    fixed: int, free: Chances, answer: Array, new: Array, weights: Array, most: int, limit: float
+) -> list[float]:
+    extra = min(most, 12)
+    lowest = fixed - len(answer) - extra
+    highest = fixed + len(free)
+    certain = float(weights.sum())
+    if highest <= 0:  # nobody can be free in time
+        return [certain] * most if certain <= limit else []
+    if lowest > 0:
+        return [0.0] * extra
+    centre, variance, _ = _surplus(fixed, free, answer)
+    reach = _REACH * math.sqrt(float((variance + extra * new * (1.0 - new)).max())) + 2.0
+    lowest = max(lowest, math.floor(float((centre - extra * new).min()) - reach))
+    highest = min(highest, math.ceil(float(centre.max()) + reach))
+    if lowest > 0:
+        return [0.0] * extra
+    roots, kernel = _roots(highest - lowest + 1, lowest)
+    down = roots.conj() - 1.0
+    value = np.repeat((roots**fixed)[None, :], len(new), axis=0)
+    if len(free):
+        value = value * (1.0 + free.chances[:, :, None] * (roots - 1.0)).prod(axis=0)
+    if len(answer):
+        value = value * (1.0 + answer[:, :, None] * down).prod(axis=0)
+    step = 1.0 + new[:, None] * down
+    found: list[float] = []
+    for _ in range(extra):
+        risk = min(certain, max(0.0, float(weights @ (value @ kernel).real)))
+        if risk < 1e-12:
+            risk = 0.0
+        if risk > limit:
+            break
+        found.append(max(risk, found[-1] if found else 0.0))
+        value = value * step
+    return found
+
+
+def _normal(
+    fixed: int, free: Chances, answer: Array, new: Array, weights: Array, most: int, limit: float
+) -> list[float]:
+    mean, variance, third = _surplus(fixed, free, answer)
+    new_var = new * (1.0 - new)
+    new_third = new_var * (1.0 - 2.0 * new)
+    found: list[float] = []
+    count = 4
+    while len(found) < most:
+        count = min(count, most - len(found))
+        calls = np.arange(len(found), len(found) + count)[:, None]
+        block = _tail(mean - calls * new, variance + calls * new_var, third - calls * new_third) @ weights
+        block = np.maximum.accumulate(np.maximum(block, found[-1] if found else 0.0))
+        fitting = int(np.searchsorted(block, limit, side="right"))
+        found.extend(block[:fitting].tolist())
+        if fitting < count:
+            break
+        count = 32
+    return found
+
+
+def _surplus(fixed: int, free: Chances, answer: Array) -> tuple[Array, Array, Array]:
+    """Mean, variance and third cumulant of the surplus at each horizon."""
+    mean, variance, third = free.cumulants()
+    square = answer * answer
+    first, second, cube = answer.sum(axis=0), square.sum(axis=0), (square * answer).sum(axis=0)
+    mean = mean + (fixed - first)
+    variance = variance + first - second
+    return mean, variance, third - (first - 3.0 * second + 2.0 * cube)
+
+
+def _tail(mean: Array, variance: Array, third: Array) -> Array:
+    """P(S <= 0) with corrections for continuity and skewness. The skewness bends z (Cornish and Fisher) and not the
+    probability (Edgeworth), which in the far tail, where targets of 0.1% live, would turn negative."""
+    deviation = np.sqrt(np.maximum(variance, 1e-6))
+    z = (0.5 - mean) / deviation
+    bent = z - third / (6.0 * deviation**3) * (np.minimum(z * z, 25.0) - 1.0)
+    return np.asarray(np.interp(bent, _Z, _PHI))

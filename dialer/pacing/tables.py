@@ -1,0 +1,108 @@
+"""Chances by age, ready to be looked up: rebuilt when enough was learnt, indexed by half-seconds of age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dialer.pacing.durations import Durations
+from dialer.pacing.odds import Chances
+
+Array = NDArray[np.floating[Any]]
+RING_STEP = 0.5
+RING_ROWS = 360  # 3 minutes; older calls read the last row
+TALK_STEP = 2.0
+TALK_ROWS = 450  # 15 minutes, likewise
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Columns are horizons, the last one is one second ahead (for tracking and cancelling).
+
+    ``gain[a]``: P(answered within the horizon and not before a | it will be answered); ``still``: not before a;
+    ``silent``: an unanswered call still rings at a. ``talk_free[e]``, ``wrap_free[e]``: the agent is free by the
+    horizon plus the customer's patience (with cumulants beside it, see ``odds.Chances``). ``weights``: when a new call, if answered, is answered: equal shares of
+    the time in which it cannot yet be given up.
+    """
+
+    horizons: Array
+    weights: Array
+    gain: Array
+    still: Array
+    silent: Array
+    talk_free: Array
+    wrap_free: Array
+
+    def ring_row(self, age: Array) -> NDArray[np.int64]:
+        return np.asarray(np.minimum(age * (1.0 / RING_STEP) + 0.5, RING_ROWS - 1), dtype=np.int64)
+
+    def talk_row(self, elapsed: Array) -> NDArray[np.int64]:
+        return np.asarray(np.minimum(elapsed * (1.0 / TALK_STEP) + 0.5, TALK_ROWS - 1), dtype=np.int64)
+
+    def wrap_row(self, elapsed: Array) -> NDArray[np.int64]:
+        return np.asarray(np.minimum(elapsed * (1.0 / RING_STEP) + 0.5, RING_ROWS - 1), dtype=np.int64)
+
+
+def build_tables(
+    ring: Durations,
+    silent: Durations,
+    talk: Durations,
+    wrap: Durations,
+    *,
+    patience: float,
+    horizons: int,
+    risky_until: float | None,
+) -> Tables:
+    """``risky_until``: an age from which a call that would be dropped is given up instead (None: never)."""
+    ages = np.arange(RING_ROWS) * RING_STEP
+    fine = np.arange(0.0, 180.0, 0.25)
+    answered = ring.distribution(fine)
+    mass = float(np.interp(risky_until, fine, answered)) if risky_until is not None else float(answered[-1])
+    mass = max(mass, 1e-6)
+    quantiles = (np.arange(horizons) + 0.5) / horizons * mass
+    when = np.interp(quantiles, answered, fine)
+    columns = np.concatenate([when, [1.0]])
+    weights = np.full(horizons, mass / horizons)
+    by_age = ring.distribution(ages)
+    reach = ring.distribution((ages[:, None] + columns[None, :]).ravel()).reshape(len(ages), len(columns))
+    talk_free, wrap_free = _free(talk, wrap, columns + patience)
+    return Tables(
+        horizons=columns,
+        weights=weights,
+        gain=reach - by_age[:, None],
+        still=1.0 - by_age,
+        silent=np.maximum(1.0 - silent.distribution(ages), 1e-9),
+        talk_free=talk_free,
+        wrap_free=wrap_free,
+    )
+
+
+def _free(talk: Durations, wrap: Durations, within: Array) -> tuple[Array, Array]:
+    """P(talk and wrap-up over within ``within`` | talked for e), P(wrap-up over | wrapped for e)."""
+    elapsed = np.arange(TALK_ROWS) * TALK_STEP
+    longest = int(np.ceil(float(within.max()))) + 2
+    grid = np.arange(0.0, TALK_ROWS * TALK_STEP + longest, 1.0)
+    reached = talk.distribution(grid)
+    ending = np.diff(reached)  # talk ends in [s, s + 1)
+    left = np.maximum(1.0 - np.interp(elapsed, grid, reached), 1e-9)
+    talk_free = np.empty((TALK_ROWS, len(within)))
+    every = int(TALK_STEP)
+    for column, time in enumerate(within.tolist()):
+        lags = np.arange(0.0, time, 1.0)
+        spans = np.minimum(1.0, time - lags)  # the last lag is a part of a second
+        wrapped = wrap.distribution(np.maximum(time - lags - spans / 2.0, 0.0)) * spans
+        smooth = np.convolve(ending, wrapped[::-1], mode="full")[len(lags) - 1 :]
+        talk_free[:, column] = smooth[::every][:TALK_ROWS] / left
+    ages = np.arange(RING_ROWS) * RING_STEP
+    gone = wrap.distribution(ages)
+    beyond = wrap.distribution((ages[:, None] + within[None, :]).ravel()).reshape(len(ages), len(within))
+    wrap_free = (beyond - gone[:, None]) / np.maximum(1.0 - gone, 1e-9)[:, None]
+    return _with_cumulants(talk_free), _with_cumulants(wrap_free)
+
+
+def _with_cumulants(free: Array) -> Array:
+    free = np.clip(free, 0.0, 1.0)
+    return Chances.of(free[:, :-1], free[:, -1:]).columns

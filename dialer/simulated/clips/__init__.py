@@ -1,0 +1,1 @@
+"""Speech for the simulated people and phones, made by ``make_clips.py`` with espeak-ng and sox."""

@@ -1,0 +1,219 @@
+"""The production floor in virtual time: ``Floor``, ``Switchboard`` and the pacer's ear, over the scripted engine.
+
+It satisfies ``pacing.simulator.Floor``, so ``run_day`` drives it with the pacers, policies of waiting and code of
+production, where ``FastFloor`` only keeps counts. Both draw from the same streams: call for call the same person
+answers after the same ringing and talks as long, so the two days can be compared, not only their averages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from case_store.network import HangupCause
+from config.clock import SystemClock, VirtualClock
+from config.errors import BadInput
+from config.settings import RecordingSettings
+from dialer.call import CallId, CallOrder, DeskOrder
+from dialer.engine import Prompt
+from dialer.engines.scripted import Answer, Provisional, Release, Script, ScriptedEngine
+from dialer.events import LegAnswered, LegEnded, LegProgress, RelayState, TrunkState
+from dialer.floor import Agent, AgentState, Floor
+from dialer.journal import FloorJournal
+from dialer.pace_setter import KINDEST_RING, FloorEar
+from dialer.pacing.fast_floor import Fates
+from dialer.pacing.scenario import Scenario
+from dialer.pacing.state import FloorView, Pace, PacingEvent
+from dialer.switchboard import CallInFlight, Switchboard
+from recording.recorder import Recorder
+
+_START = datetime(2026, 1, 5, 1, tzinfo=UTC)
+_MESSAGE = Prompt(name="abandonment", path=Path("abandonment"))  # the scripted engine plays nothing
+
+
+class _NoBooks:
+    """A journal that keeps nothing: a simulated day has no case store."""
+
+    def dialed(self, call: CallInFlight) -> None: ...
+    def progressed(self, call: CallInFlight, event: LegProgress) -> None: ...
+    def answered(self, call: CallInFlight, event: LegAnswered) -> None: ...
+    def bridged(self, call: CallInFlight, agent: Agent) -> None: ...
+    def abandoned(self, call: CallInFlight) -> None: ...
+    def noted(self, call: CallInFlight, what: str, **facts: str | int | float | bool) -> None: ...
+    def ended(self, call: CallInFlight, event: LegEnded) -> None: ...
+    def relay(self, event: RelayState) -> None: ...
+    def trunk(self, event: TrunkState) -> None: ...
+
+
+class _Ear(FloorEar):
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(clock)
+        self.heard: list[PacingEvent] = []
+
+    def _tell(self, event: PacingEvent) -> None:
+        self.heard.append(event)
+
+    def take(self) -> list[PacingEvent]:
+        taken, self.heard = self.heard, []
+        return taken
+
+
+class ProductionFloor:
+    """``simulator.Floor``. One instance is one day; close it. Scenarios with breaks, several kinds of number or a
+    call-progress delay are ``FastFloor``'s only, and refused."""
+
+    def __init__(self, scenario: Scenario, seed: int) -> None:
+        if scenario.breaks or scenario.numbers or scenario.progress_delay or scenario.markov or scenario.cps:
+            raise BadInput(
+                "this scenario is for the fast floor", field="scenario", remedy="leave breaks, kinds, cps, markov out"
+            )
+        self._scenario = scenario
+        self._fates = Fates(scenario, seed)
+        self._loop = asyncio.new_event_loop()
+        self._clock = VirtualClock(_START)
+        self._engine = ScriptedEngine(self._clock, self._script, max_legs=1_000_000)
+        self._ear = _Ear(self._clock)
+        self._floor = Floor(self._clock, on_move=self._moved)
+        self._switchboard = Switchboard(
+            engine=self._engine,
+            floor=self._floor,
+            clock=self._clock,
+            journal=FloorJournal(_NoBooks(), lambda: (self._ear,), lambda _call, _event: None),
+            on_end=self._over,
+            announcement=None,
+            abandonment=_MESSAGE,
+            patience_seconds=scenario.patience,
+        )
+        self._numbers = count(1)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._disk = tempfile.TemporaryDirectory(prefix="onrecord-simulation-")
+        settings = RecordingSettings(directory=Path(self._disk.name), low_watermark_bytes=0)
+        # Nobody is called and nothing is heard, so one armed tape stands for all: an order still cannot be without.
+        self._tape = Recorder(settings, SystemClock()).arm("simulation")
+        self._do(self._open())
+
+    def close(self) -> None:
+        self._do(self._engine.close())
+        for task in self._tasks:
+            task.cancel()
+        self._do(asyncio.sleep(0))
+        self._loop.close()
+        self._disk.cleanup()
+
+    def __enter__(self) -> ProductionFloor:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    # -- the Floor protocol
+
+    def next_at(self) -> float:
+        due = self._clock.next_due()
+        return math.inf if due is None else max(due, self._clock.monotonic())
+
+    def step(self) -> list[PacingEvent]:
+        self._move_to(self.next_at())
+        return self._ear.take()
+
+    def view(self, now: float) -> FloorView:
+        self._move_to(now)
+        room = None
+        if self._scenario.channels is not None:
+            room = max(0, self._scenario.channels - len(self._switchboard))
+        return self._ear.view(self._switchboard, self._floor, now, room=room)
+
+    def carry_out(self, pace: Pace, now: float) -> list[PacingEvent]:
+        self._move_to(now)
+        self._do(self._carry_out(pace))
+        return self._ear.take()
+
+    def staffed(self) -> int:
+        return len(self._floor)
+
+    def occupied(self) -> int:
+        return self._floor.count(AgentState.TALKING) + self._floor.count(AgentState.WRAP_UP)
+
+    # -- what happens
+
+    async def _open(self) -> None:
+        await self._engine.start()
+        self._spawn(self._switchboard.run())
+        for n in range(self._scenario.agents):
+            self._floor.add(agent_id=f"agent-{n}", name=f"Agent {n}", desk=f"desk-{n}")
+            leg = await self._engine.nail_up(DeskOrder(desk=f"desk-{n}", uri="sip:desk@memory"))
+            await self._clock.advance(0.0)
+            self._floor.desk_up(f"agent-{n}", leg)
+        self._ear.take()
+
+    def _script(self, order: CallOrder) -> Script:
+        fate = self._fates.next(self._clock.monotonic())
+        first = Provisional(after=self._scenario.carrier_delay)
+        if fate.answers:
+            return (first, Answer(after=fate.after, audio_after=None))
+        return (first, Release(after=fate.after, cause=HangupCause.NO_ANSWER, status=480))
+
+    async def _carry_out(self, pace: Pace) -> None:
+        now = self._clock.monotonic()
+        for key in pace.cancel:
+            call = self._switchboard.find(CallId(str(key)))
+            if call is not None and call.rang_mono is not None and now - call.rang_mono >= KINDEST_RING - 1e-6:
+                await self._switchboard.hang_up(call, HangupCause.CANCELLED)
+        for place in range(pace.place):
+            await self._place(pace.risk[place] if place < len(pace.risk) else 0.0)
+        await self._clock.advance(0.0)
+
+    async def _place(self, risk: float) -> None:
+        call_id = CallId(f"call_{next(self._numbers)}")
+        order = CallOrder(
+            call_id=call_id,
+            attempt_id=call_id,
+            callee="+8613900000000",
+            tape=replace(self._tape, call_id=call_id),
+            ring_seconds=3600.0,
+            set_up_seconds=3600.0,
+        )
+        call = CallInFlight(order=order, case_id="", number_id="", channel="mobile", masked="", risk=risk)
+        await self._switchboard.place(call)
+        self._ear.placed(call)
+
+    def _moved(self, agent: Agent, old: AgentState) -> None:
+        self._ear.agent_moved(agent, old)
+        if agent.state is AgentState.TALKING:
+            self._spawn(self._talk(agent, self._fates.talk(self._clock.monotonic())))
+        elif agent.state is AgentState.WRAP_UP:
+            self._spawn(self._wrap_up(agent, self._fates.wrap()))
+
+    async def _talk(self, agent: Agent, seconds: float) -> None:
+        call_id = agent.call_id
+        await self._clock.sleep(seconds)
+        if call_id is not None and (call := self._switchboard.find(call_id)) is not None:
+            await self._switchboard.hang_up(call)
+
+    async def _wrap_up(self, agent: Agent, seconds: float) -> None:
+        await self._clock.sleep(seconds)
+        self._floor.ready(agent.id)
+        await self._switchboard.agent_free()
+
+    async def _over(self, call: CallInFlight, event: LegEnded) -> None:
+        return None
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _move_to(self, at: float) -> None:
+        ahead = at - self._clock.monotonic()
+        if ahead > 0 or at == self._clock.monotonic():
+            self._do(self._clock.advance(max(0.0, ahead) + 1e-9))
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._loop.run_until_complete(work)

@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+"""Checks an onrecord evidence pack on any machine. Needs Python 3.9 or later and nothing else: no network, no product.
+
+    python3 verify.py [PACK.zip or its folder] --public-key FILE_OR_HEX [--json]
+
+The public key should reach you by another way than the pack: from the house's compliance officer, or from an anchored
+head. Without --public-key the pack's own copy is used and said so: then the pack is only shown to agree with itself.
+
+What is checked: the manifest's signature; that the sound file is the one the manifest was made of; every file of the
+pack against its signed contents list; and that the audit entries are in a log whose head was signed.
+Ed25519 follows RFC 8032, section 5.1.7, in plain integers: slow (about 10 ms a signature) and enough.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import json
+import pathlib
+import sys
+import zipfile
+from typing import Any
+
+_P = 2**255 - 19
+_L = 2**252 + 27742317777372353535851937790883648493
+_D = -121665 * pow(121666, _P - 2, _P) % _P
+_ROOT = pow(2, (_P - 1) // 4, _P)
+
+
+class DoesNotHold(Exception):
+    """Something in the pack is not what it claims to be."""
+
+
+def _recover_x(y: int, sign: int) -> int | None:
+    if y >= _P:
+        return None
+    square = (y * y - 1) * pow(_D * y * y + 1, _P - 2, _P) % _P
+    if square == 0:
+        return None if sign else 0
+    x = pow(square, (_P + 3) // 8, _P)
+    if (x * x - square) % _P:
+        x = x * _ROOT % _P
+    if (x * x - square) % _P:
+        return None
+    return _P - x if (x & 1) != sign else x
+
+
+def _point(data: bytes) -> tuple[int, int, int, int] | None:
+    number = int.from_bytes(data, "little")
+    y, sign = number & ((1 << 255) - 1), number >> 255
+    x = _recover_x(y, sign)
+    return None if x is None else (x, y, 1, x * y % _P)
+
+
+def _add(p: tuple[int, int, int, int], q: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    a, b = (p[1] - p[0]) * (q[1] - q[0]) % _P, (p[1] + p[0]) * (q[1] + q[0]) % _P
+    c, d = 2 * p[3] * q[3] * _D % _P, 2 * p[2] * q[2] % _P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+
+
+def _times(scalar: int, point: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    result = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            result = _add(result, point)
+        point = _add(point, point)
+        scalar >>= 1
+    return result
+
+
+_BASE_Y = 4 * pow(5, _P - 2, _P) % _P
+_BASE_X = _recover_x(_BASE_Y, 0) or 0
+_BASE = (_BASE_X, _BASE_Y, 1, _BASE_X * _BASE_Y % _P)
+
+
+def ed25519_holds(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether ``signature`` (64 bytes) of ``message`` fits ``public_key`` (32 bytes)."""
+    if len(public_key) != 32 or len(signature) != 64:
+        return False
+    key, commitment = _point(public_key), _point(signature[:32])
+    scalar = int.from_bytes(signature[32:], "little")
+    if key is None or commitment is None or scalar >= _L:
+        return False
+    challenge = int.from_bytes(hashlib.sha512(signature[:32] + public_key + message).digest(), "little") % _L
+    left, right = _times(scalar, _BASE), _add(commitment, _times(challenge, key))
+    same_x = (left[0] * right[2] - right[0] * left[2]) % _P == 0
+    return same_x and (left[1] * right[2] - right[1] * left[2]) % _P == 0
+
+
+def canonical(value: Any) -> bytes:
+    """The spelling that signatures cover: keys sorted, no spaces, UTF-8."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")).encode()
+
+
+def read_signed(data: bytes, keys: dict[str, bytes], what: str) -> dict[str, Any]:
+    """The body of ``{"body", "key_id", "signature"}``."""
+    try:
+        raw = json.loads(data)
+        body, key_id, signature = raw["body"], raw["key_id"], base64.b64decode(raw["signature"], validate=True)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DoesNotHold(f"{what} cannot be read") from error
+    if canonical(raw) + b"\n" != data or base64.b64encode(signature).decode() != raw["signature"]:
+        raise DoesNotHold(f"{what} is not in canonical form")
+    if key_id not in keys:
+        raise DoesNotHold(f"{what} is signed by a key that was not given ({key_id})")
+    if not ed25519_holds(keys[key_id], canonical(body), signature):
+        raise DoesNotHold(f"the signature of {what} does not fit")
+    return dict(body)
+
+
+def check_audit_proof(proof: dict[str, Any], keys: dict[str, bytes]) -> int:
+    """One entry's way to a signed head."""
+
+    def link(prev: str, body_sha256: str) -> str:
+        return hashlib.sha256((prev + body_sha256).encode()).hexdigest()
+
+    head, entry = proof["head"], proof["entry"].encode()
+    found = link(proof["prev"], hashlib.sha256(entry).hexdigest())
+    for body_sha256 in proof["following"]:
+        found = link(found, body_sha256)
+    seq = int(json.loads(entry)["seq"])
+    if found != head["hash"] or seq + len(proof["following"]) != head["seq"]:
+        raise DoesNotHold(f"audit entry {seq} does not lead to its signed head")
+    message = canonical({name: head[name] for name in ("chain", "seq", "hash", "at")})
+    signature = base64.b64decode(head["signature"], validate=True)
+    if base64.b64encode(signature).decode() != head["signature"]:
+        raise DoesNotHold(f"the head above audit entry {seq} is not in canonical form")
+    if head["key_id"] not in keys or not ed25519_holds(keys[head["key_id"]], message, signature):
+        raise DoesNotHold(f"the head above audit entry {seq} is not signed by a key that was given")
+    return seq
+
+
+def read_pack(path: str) -> dict[str, bytes]:
+    """Name → bytes of every file in a zip or a folder."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as pack:
+            names = pack.namelist()
+            if len(set(names)) != len(names):
+                raise DoesNotHold("two files of the pack have one name")
+            return {name: pack.read(name) for name in names}
+    folder = pathlib.Path(path)
+    return {
+        file.relative_to(folder).as_posix(): file.read_bytes()
+        for file in folder.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def read_keys(given: str) -> dict[str, bytes]:
+    """Public keys by their id, from hex or from a file ``{"id": "hex"}`` or of hex."""
+    text = pathlib.Path(given).read_text() if pathlib.Path(given).exists() else given
+    named = json.loads(text) if text.lstrip().startswith("{") else {"": text.strip()}
+    raw = [bytes.fromhex(one) for one in named.values()]
+    return {hashlib.sha256(one).hexdigest()[:16]: one for one in raw}
+
+
+def check_pack(files: dict[str, bytes], keys: dict[str, bytes]) -> dict[str, Any]:
+    """Raises DoesNotHold; returns what was checked."""
+    for needed in ("contents.json", "manifest.json", "audit.json"):
+        if needed not in files:
+            raise DoesNotHold(f"{needed} is not in the pack")
+    contents = read_signed(files["contents.json"], keys, "contents.json")
+    listed = contents["files"]
+    # verify.py is this script: it is listed too, but a stranger runs his own copy of it
+    for name in sorted(set(files) - {"contents.json"} | set(listed)):
+        if name not in listed:
+            raise DoesNotHold(f"{name} was added to the pack")
+        if name not in files:
+            raise DoesNotHold(f"{name} is missing from the pack")
+        if hashlib.sha256(files[name]).hexdigest() != listed[name]:
+            raise DoesNotHold(f"{name} was changed")
+    manifest = read_signed(files["manifest.json"], keys, "manifest.json")
+    sound = contents["sound"]
+    if hashlib.sha256(files[sound]).hexdigest() != manifest["sha256"]:
+        raise DoesNotHold("the sound is not the one that was sealed")
+    if manifest["recording_id"] != contents["recording_id"]:
+        raise DoesNotHold("the manifest is another recording's")
+    proofs = json.loads(files["audit.json"])
+    entries = [check_audit_proof(proof, keys) for proof in proofs]
+    if not any(json.loads(p["entry"])["subject"] == contents["recording_id"] for p in proofs):
+        raise DoesNotHold("no audit entry speaks of this recording")
+    return {
+        "recording_id": manifest["recording_id"],
+        "call_id": manifest["call_id"],
+        "sha256": manifest["sha256"],
+        "milliseconds": manifest["vitals"]["milliseconds"],
+        "files": len(listed),
+        "audit_entries": entries,
+        "gaps": len(manifest["gaps"]),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Checks an onrecord evidence pack.")
+    parser.add_argument("pack", nargs="?", default=str(pathlib.Path(__file__).resolve().parent))
+    parser.add_argument("--public-key", help="hex, or a file with it, got by another way than the pack")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args(arguments)
+    said: dict[str, Any] = {"ok": False, "own_key": chosen.public_key is None}
+    try:
+        files = read_pack(chosen.pack)
+        if chosen.public_key is None and "public-keys.json" not in files:
+            raise DoesNotHold("no public key was given and the pack has none")
+        named = json.loads(files["public-keys.json"]) if chosen.public_key is None else None
+        keys = (
+            {hashlib.sha256(bytes.fromhex(one)).hexdigest()[:16]: bytes.fromhex(one) for one in named.values()}
+            if named is not None
+            else read_keys(chosen.public_key)
+        )
+        said = {**said, **check_pack(files, keys), "ok": True, "keys": sorted(keys)}
+    except (DoesNotHold, ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        said["problem"] = str(error) if isinstance(error, DoesNotHold) else f"the pack cannot be read: {error!r}"
+    if chosen.json:
+        print(json.dumps(said, ensure_ascii=False))
+    elif said["ok"]:
+        print(f"HOLDS: recording {said['recording_id']}, {said['milliseconds'] / 1000:.1f} s, {said['sha256']}")
+        if said["own_key"]:
+            print(f"Checked with the pack's own key. Compare its id with one got by another way: {said['keys']}")
+    else:
+        print(f"DOES NOT HOLD: {said['problem']}")
+    return 0 if said["ok"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,363 @@
+"""From a tape to a recording: seal, measure, encrypt, shelve, prove; then, and only then, let the tape go.
+
+    tape → lossless master → vitals + peaks + listening copy → vault → shelf, read back → signed manifest in the
+    node's chain → the tape may go
+
+Every step can be killed and run again: ids follow from the order, objects are overwritten whole, and the manifest is
+the last thing made. A run that finds its manifest checks what is on the shelf against it and makes nothing new.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from config.settings import Settings, VaultSettings
+from recording.keys import DataKeys, load_master_keys
+from recording.manifest import Manifest, ManifestChain, mask_dtmf, read_manifest
+from recording.peaks import PeakMeter
+from recording.recordings import Gap, Mask, Recording, RecordingClass, ShelfObject
+from recording.seal import seal
+from recording.sealed import RATE, Channel, SealedTape
+from recording.shelf import Shelf, ShelfUnhealthy, open_shelf, put_verified, sha256_of_file
+from recording.signing import SigningKey, load_signing_key
+from recording.vault import VaultReader, encrypt_file
+from recording.vitals import TalkFact, VitalsMeter
+
+BLOCK_SECONDS = 60
+OPUS_LEVEL = 0.95  # of libsndfile's scale: about 40 kbit/s for both channels of a telephone line
+
+Samples = npt.NDArray[np.int16]
+
+
+SealTape = Callable[[Path, Path], SealedTape]
+"""``(tape path, directory for the master)`` → what was sealed: ``recording.seal.seal`` in the product."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealOrder:
+    """One call's tape to be sealed. ``facts`` go into the manifest as they are: masked numbers, integers, text."""
+
+    recording_id: str
+    call_id: str
+    case_id: str
+    tape_path: Path
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    talk: TalkFact | None = None
+    prompt_path: Path | None = None  # the announcement that was due on our channel, as a sound file
+    masks: tuple[Mask, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SealRoom:
+    """Everything a seal needs, opened once a process."""
+
+    vault: VaultSettings
+    shelf: Shelf
+    keys: DataKeys
+    signing: SigningKey
+    chain: ManifestChain
+    seal_tape: SealTape
+
+    @property
+    def work(self) -> Path:
+        return self.vault.state / "work"
+
+
+def open_seal_room(settings: Settings, seal_tape: SealTape = seal) -> SealRoom:
+    """Raises ``KeyUnavailable`` or ``BadSetting``; makes key files on the first run."""
+    shelf = open_shelf(settings)
+    return SealRoom(
+        vault=settings.vault,
+        shelf=shelf,
+        keys=DataKeys(shelf, load_master_keys(settings.vault.master_key)),
+        signing=load_signing_key(settings.vault.signing_key),
+        chain=ManifestChain(settings.vault.state, settings.vault.node),
+        seal_tape=seal_tape,
+    )
+
+
+def seal_call(order: SealOrder, room: SealRoom) -> Recording:
+    """The whole pipeline of one call. Idempotent; the tape goes only after everything was read back."""
+    with _only_one(room.work, order.recording_id):
+        manifest = room.chain.find(order.recording_id)
+        if manifest is None:
+            manifest = _seal_anew(order, room)
+        else:
+            read_manifest(manifest.data, room.signing.verifier())
+            _check_shelf(manifest, room.shelf)
+        if not room.vault.keep_tapes:
+            order.tape_path.unlink(missing_ok=True)
+        shutil.rmtree(room.work / order.recording_id, ignore_errors=True)
+        return recording_from(manifest)
+
+
+def recording_from(manifest: Manifest) -> Recording:
+    """The recording a manifest speaks of."""
+    body = manifest.body
+    return Recording(
+        id=body["recording_id"],
+        call_id=body["call_id"],
+        case_id=body["case_id"],
+        tape_id=body["tape_id"],
+        started_at=datetime.fromisoformat(body["started_at"]),
+        seconds=body["vitals"]["milliseconds"] / 1000,
+        sha256=body["sha256"],
+        classification=RecordingClass(body["vitals"]["class"]),
+        gaps=tuple(Gap(**{**gap, "channel": Channel(gap["channel"])}) for gap in body["gaps"]),
+        masks=tuple(Mask(**mask) for mask in body["masks"]),
+        objects=tuple(ShelfObject(**found) for found in body["objects"]),
+        data_key_id=body["data_key_id"],
+        vitals=body["vitals"],
+        manifest_sha256=manifest.sha256,
+        manifest_name=manifest_name(body["recording_id"]),
+        chain=body["chain"],
+        chain_seq=manifest.seq,
+    )
+
+
+def manifest_name(recording_id: str) -> str:
+    return f"manifests/{recording_id}.json"
+
+
+def open_object(shelf: Shelf, keys: DataKeys, name: str) -> VaultReader:
+    """A ranged reader over an encrypted object of the shelf."""
+    return VaultReader(lambda start, length: shelf.get_range(name, start, length), keys.open)
+
+
+def _seal_anew(order: SealOrder, room: SealRoom) -> Manifest:
+    work = room.work / order.recording_id
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    sealed = room.seal_tape(order.tape_path, work)
+    peaks_path, listening_path = work / "sound.peaks", work / "sound.opus"
+    masks = (*order.masks, *masks_of(sealed))
+    vitals = _measure(sealed, order, masks, room.vault, peaks_path, listening_path)
+    files = {"master": (sealed.flac_path, "audio", "flac"), "peaks": (peaks_path, "peaks", "peaks")}
+    if listening_path.exists():
+        files["listening"] = (listening_path, "listening", "opus")
+    if sealed.aside_path is not None:
+        files["aside"] = (sealed.aside_path, "audio", "aside.flac")
+    data_key = room.keys.make(order.recording_id)
+    objects = [
+        _shelve(kind, path, f"{folder}/{order.recording_id}.{ending}.vault", data_key, order, room)
+        for kind, (path, folder, ending) in files.items()
+    ]
+    if objects[0].plain_sha256 != sealed.sha256:
+        raise ShelfUnhealthy("the master changed while it was sealed", remedy="check the work disk; the tape was kept")
+    body = {
+        "recording_id": order.recording_id,
+        "call_id": order.call_id,
+        "case_id": order.case_id,
+        "call": dict(order.facts),
+        "masks": [asdict(mask) for mask in masks],
+        "vitals": vitals,
+        "objects": [asdict(found) for found in objects],
+        "data_key_id": order.recording_id,
+        **tape_facts(sealed, room.vault.dtmf),
+    }
+    return room.chain.append(
+        body, room.signing, lambda made: room.shelf.put(manifest_name(made.recording_id), made.data)
+    )
+
+
+def _measure(
+    sealed: SealedTape,
+    order: SealOrder,
+    masks: Sequence[Mask],
+    vault: VaultSettings,
+    peaks_path: Path,
+    listening_path: Path,
+) -> dict[str, Any]:
+    """One pass over the master: peaks, vitals and the listening copy."""
+    if sealed.seconds == 0:  # libsndfile writes a FLAC without samples and cannot read it back
+        peaks_path.write_bytes(PeakMeter(RATE, 2).as_bytes())
+        return VitalsMeter(RATE, _prompt(order.prompt_path, RATE)).result(_talk(sealed, order.talk)).as_facts()
+    with soundfile.SoundFile(sealed.flac_path) as sound:
+        rate = sound.samplerate
+        meter, vitals = PeakMeter(rate, 2), VitalsMeter(rate, _prompt(order.prompt_path, rate))
+        wanted = vault.listening_copy == "always" or (vault.listening_copy == "masked" and bool(masks))
+        with _listening_file(listening_path, rate, wanted) as copy:
+            at = 0
+            for block in _blocks(sound):
+                meter.add(silence_masks(block, at, rate, masks))  # the player draws them: what is masked is flat
+                vitals.add(block)
+                if copy is not None:
+                    copy.write(silence_masks(block, at, rate, masks))
+                at += len(block)
+    peaks_path.write_bytes(meter.as_bytes())
+    return vitals.result(_talk(sealed, order.talk)).as_facts()
+
+
+def tape_facts(sealed: SealedTape, dtmf: str) -> dict[str, Any]:
+    """What the seal found, for the manifest: integers, text, times from the file's first sample in ms."""
+    streams = {}
+    for facts in sealed.channels:
+        stream = asdict(facts)
+        drift = stream.pop("drift_ppm")
+        streams[stream.pop("channel").value] = {**stream, "drift_ppb": None if drift is None else round(drift * 1000)}
+    presses = [{"at_ms": _ms(mark.at), **mark.facts} for mark in sealed.marks if mark.name == "dtmf"]
+    return {
+        "tape_id": sealed.tape_id,
+        "started_at": sealed.started_at.astimezone(UTC).isoformat(timespec="milliseconds"),
+        "sha256": sealed.sha256,
+        "samples": sealed.samples,
+        "sealed_as": sealed.classification.value,
+        "closed": sealed.closed,
+        "timeline_ppb": round(sealed.timeline_ppm * 1000),
+        "streams": streams,
+        "gaps": [
+            {
+                "channel": gap.channel.value,
+                "start_ms": _ms(gap.start),
+                "length_ms": _ms(gap.length),
+                "reason": gap.reason.value,
+            }
+            for gap in sealed.gaps
+        ],
+        "oddities": [{**asdict(odd), "channel": odd.channel.value} for odd in sealed.oddities],
+        "damage": [list(span) for span in sealed.damage],
+        "dtmf": mask_dtmf(presses, dtmf),
+        "marks": [
+            {"at_ms": _ms(mark.at), "mark": mark.name, **_integers(mark.facts)}
+            for mark in sealed.marks
+            if mark.name != "dtmf"
+        ],
+    }
+
+
+def _talk(sealed: SealedTape, talk: TalkFact | None) -> TalkFact | None:
+    """With the answer's place on the tape's own scale, from the mark that was written when it came."""
+    if talk is None or talk.answered_ms is not None:
+        return talk
+    answered = next((_ms(mark.at) for mark in sealed.marks if mark.name == "answered"), None)
+    return replace(talk, answered_ms=None if answered is None else max(0, answered))
+
+
+def masks_of(sealed: SealedTape) -> tuple[Mask, ...]:
+    """Stretches between the tape's marks ``mask-on`` (actor, reason) and ``mask-off``; the last may be open."""
+    found: list[Mask] = []
+    opened: tuple[int, str, str] | None = None
+    for mark in sorted(sealed.marks, key=lambda one: one.at):
+        if mark.name == "mask-on" and opened is None:
+            opened = (max(0, _ms(mark.at)), str(mark.facts.get("actor", "")), str(mark.facts.get("reason", "")))
+        elif mark.name == "mask-off" and opened is not None:
+            found.append(Mask(start_ms=opened[0], end_ms=max(0, _ms(mark.at) + 1), actor=opened[1], reason=opened[2]))
+            opened = None
+    if opened is not None:
+        found.append(Mask(start_ms=opened[0], end_ms=None, actor=opened[1], reason=opened[2]))
+    return tuple(found)
+
+
+def _ms(samples: int) -> int:
+    return samples * 1000 // RATE
+
+
+def _integers(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: round(value) if isinstance(value, float) else value for name, value in facts.items()}
+
+
+def silence_masks(block: Samples, at: int, rate: int, masks: Sequence[Mask]) -> Samples:
+    """``block``, which begins at sample ``at``, with every masked stretch of both channels silent."""
+    if not masks:
+        return block
+    quiet = block.copy()
+    for mask in masks:
+        start = mask.start_ms * rate // 1000 - at
+        end = len(block) if mask.end_ms is None else -(-mask.end_ms * rate // 1000) - at
+        quiet[max(0, start) : max(0, end)] = 0
+    return quiet
+
+
+def _blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
+    for block in sound.blocks(blocksize=sound.samplerate * BLOCK_SECONDS, dtype="int16", always_2d=True):
+        yield block if block.shape[1] == 2 else np.repeat(block[:, :1], 2, axis=1)
+
+
+def _prompt(path: Path | None, rate: int) -> Samples | None:
+    if path is None:
+        return None
+    samples, own_rate = soundfile.read(path, dtype="int16", always_2d=True)
+    first: Samples = samples[:, 0]
+    if own_rate == rate:
+        return first
+    import soxr  # only where a prompt has another rate than the line
+
+    resampled: Samples = soxr.resample(first, own_rate, rate)
+    return resampled
+
+
+@contextmanager
+def _listening_file(path: Path, rate: int, wanted: bool) -> Iterator[soundfile.SoundFile | None]:
+    if not wanted:
+        yield None
+        return
+    with soundfile.SoundFile(
+        path, "w", samplerate=rate, channels=2, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL
+    ) as copy:
+        yield copy
+
+
+def _shelve(kind: str, path: Path, name: str, data_key: bytes, order: SealOrder, room: SealRoom) -> ShelfObject:
+    closed = path.with_name(path.name + ".vault")
+    encrypt_file(
+        path,
+        closed,
+        file_id=name,
+        key_id=order.recording_id,
+        data_key=data_key,
+        chunk_bytes=room.vault.chunk_bytes,
+    )
+    plain_sha256, size = sha256_of_file(path), closed.stat().st_size
+    with closed.open("rb") as file:
+        if VaultReader(_reads(file), lambda _: data_key).check(size) != plain_sha256:
+            raise ShelfUnhealthy("an encrypted file does not open again", remedy="check memory and the work disk")
+    found = ShelfObject(
+        kind=kind,
+        name=name,
+        plain_sha256=plain_sha256,
+        plain_bytes=path.stat().st_size,
+        vault_sha256=put_verified(room.shelf, name, closed),
+        vault_bytes=size,
+    )
+    closed.unlink()
+    return found
+
+
+def _reads(file: Any) -> Callable[[int, int], bytes]:
+    def read(start: int, length: int) -> bytes:
+        file.seek(start)
+        return bytes(file.read(length))
+
+    return read
+
+
+def _check_shelf(manifest: Manifest, shelf: Shelf) -> None:
+    if not shelf.exists(manifest_name(manifest.recording_id)):
+        shelf.put(manifest_name(manifest.recording_id), manifest.data)
+    for found in manifest.body["objects"]:
+        if shelf.sha256(found["name"]) != found["vault_sha256"]:
+            raise ShelfUnhealthy(
+                "the shelf holds other bytes than the manifest says",
+                remedy="run onrecord verify; restore the object from a backup; the tape, if any, was kept",
+            )
+
+
+@contextmanager
+def _only_one(work: Path, recording_id: str) -> Iterator[None]:
+    """One process at a time for one recording. The lock files are 256 for ever: they do not grow with history."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / f"lock-{zlib.crc32(recording_id.encode()) % 256:02x}").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,191 @@
+"""``onrecord verify``: is everything that was ever recorded still there, whole and in order?
+
+Without a master key it proves that nothing on the shelf changed since it was sealed: signatures, the chain of
+manifests, the hash of every encrypted object. With one (``keys``) it also opens every object and hashes the sound.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from case_store.audit_chain import AuditHead, ChainFault
+from config.errors import OnrecordError
+from recording.keys import DataKeys
+from recording.manifest import GENESIS, Manifest, read_manifest
+from recording.seal_job import manifest_name, open_object
+from recording.shelf import Shelf
+from recording.signing import Verifier, read_document
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """``kind`` is stable kebab-case; ``id`` is a recording's, a chain's or an audit entry's number."""
+
+    kind: str
+    id: str
+    detail: str
+
+
+@dataclass(kw_only=True)
+class VerifyReport:
+    recordings: int = 0
+    recordings_ok: int = 0
+    disposed: int = 0
+    audit_entries: int = 0
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures
+
+    def add_audit(self, entries: int, faults: Sequence[ChainFault]) -> None:
+        """What ``AuditLog.check`` or ``AuditFile.check`` found."""
+        self.audit_entries += entries
+        self.failures += [Failure(kind=f"audit-{one.kind}", id=str(one.seq), detail=one.detail) for one in faults]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "recordings": self.recordings,
+            "recordings_ok": self.recordings_ok,
+            "disposed": self.disposed,
+            "audit_entries": self.audit_entries,
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+
+
+def verify(
+    shelf: Shelf,
+    verifier: Verifier,
+    *,
+    known: Mapping[str, str] | None = None,
+    keys: DataKeys | None = None,
+    heads: Sequence[AuditHead] = (),
+    tick: Callable[[int], None] | None = None,
+) -> VerifyReport:
+    """Check every recording; the audit log is checked by its own ``check`` and added to the report.
+
+    ``known``: recording id → SHA-256 of its master, as the case store has them: each must be on the shelf, and the
+    shelf must hold no other. ``heads``: anchored heads, of the audit log and of manifest chains (``manifests:<node>``).
+    ``tick`` is told how many recordings are done. A damaged object is a failure in the report, never an exception;
+    a shelf that does not answer at all raises ``ShelfUnhealthy``.
+    """
+    report = VerifyReport()
+    chains: dict[str, list[Manifest]] = defaultdict(list)
+    found: set[str] = set()
+    for name in shelf.list("manifests/"):
+        report.recordings += 1
+        manifest = _read(name, shelf, verifier, report)
+        if manifest is not None:
+            found.add(manifest.recording_id)
+            chains[str(manifest.body["chain"])].append(manifest)
+            if _recording_holds(manifest, shelf, verifier, keys, known, report):
+                report.recordings_ok += 1
+        if tick is not None:
+            tick(report.recordings)
+    for chain, manifests in chains.items():
+        _check_order(chain, manifests, report)
+    _check_heads(chains, heads, verifier, report)
+    for missing in sorted((known or {}).keys() - found):
+        report.recordings += 1
+        _fail(report, "recording-missing", missing, "the case store knows it, the shelf has no manifest that holds")
+    return report
+
+
+def manifest_head_chain(chain: str) -> str:
+    """The name under which a manifest chain's heads are signed and anchored."""
+    return f"manifests:{chain}"
+
+
+def _read(name: str, shelf: Shelf, verifier: Verifier, report: VerifyReport) -> Manifest | None:
+    recording_id = name.removeprefix("manifests/").removesuffix(".json")
+    try:
+        manifest = read_manifest(shelf.get(name), verifier)
+    except OnrecordError as error:
+        _fail(report, "manifest-damaged", recording_id, error.problem)
+        return None
+    if manifest_name(manifest.recording_id) != name:
+        _fail(report, "manifest-misplaced", recording_id, f"it is the manifest of {manifest.recording_id}")
+        return None
+    return manifest
+
+
+def _recording_holds(
+    manifest: Manifest,
+    shelf: Shelf,
+    verifier: Verifier,
+    keys: DataKeys | None,
+    known: Mapping[str, str] | None,
+    report: VerifyReport,
+) -> bool:
+    recording_id, before = manifest.recording_id, len(report.failures)
+    if known is not None and known.get(recording_id) != manifest.body["sha256"]:
+        detail = "the case store has another hash" if recording_id in known else "the case store does not know it"
+        _fail(report, "recording-unknown", recording_id, detail)
+    if shelf.exists(f"disposals/{recording_id}.json"):
+        _check_disposal(recording_id, shelf, verifier, report)
+    else:
+        for found in manifest.body["objects"]:
+            _check_object(recording_id, found, shelf, keys, report)
+        if not shelf.exists(f"keys/{manifest.body['data_key_id']}.json"):
+            _fail(report, "key-missing", recording_id, "its wrapped data key is gone: it cannot be opened")
+    return len(report.failures) == before
+
+
+def _check_object(
+    recording_id: str, found: Mapping[str, Any], shelf: Shelf, keys: DataKeys | None, report: VerifyReport
+) -> None:
+    name = str(found["name"])
+    try:
+        if shelf.sha256(name) != found["vault_sha256"]:
+            _fail(report, "object-changed", recording_id, f"{found['kind']} on the shelf is not what was sealed")
+        elif keys is not None:
+            reader = open_object(shelf, keys, name)
+            if reader.header.file_id != name or reader.check(shelf.size(name)) != found["plain_sha256"]:
+                _fail(report, "sound-changed", recording_id, f"{found['kind']} opens, but is not what was sealed")
+    except OnrecordError as error:
+        _fail(report, error.error_id, recording_id, f"{found['kind']}: {error.problem}")
+
+
+def _check_disposal(recording_id: str, shelf: Shelf, verifier: Verifier, report: VerifyReport) -> None:
+    report.disposed += 1
+    try:
+        body = read_document(shelf.get(f"disposals/{recording_id}.json"), verifier)
+    except OnrecordError as error:
+        _fail(report, "disposal-unproven", recording_id, error.problem)
+        return
+    if body.get("recording_id") != recording_id:
+        _fail(report, "disposal-unproven", recording_id, "the disposal record is another recording's")
+    if shelf.exists(f"keys/{recording_id}.json"):
+        _fail(report, "disposal-unfinished", recording_id, "its key is still there: run onrecord retain again")
+
+
+def _check_order(chain: str, manifests: list[Manifest], report: VerifyReport) -> None:
+    expected, prev = 1, GENESIS
+    for manifest in sorted(manifests, key=lambda one: one.seq):
+        if manifest.seq != expected:
+            _fail(report, "manifest-missing", chain, f"number {expected} is not there before {manifest.recording_id}")
+        elif manifest.body["prev"] != prev:
+            _fail(report, "manifest-chain", manifest.recording_id, "it does not name the manifest before it")
+        expected, prev = manifest.seq + 1, manifest.sha256
+
+
+def _check_heads(
+    chains: Mapping[str, list[Manifest]], heads: Iterable[AuditHead], verifier: Verifier, report: VerifyReport
+) -> None:
+    by_place = {
+        (manifest_head_chain(chain), one.seq): one.sha256 for chain, manifests in chains.items() for one in manifests
+    }
+    for head in heads:
+        if not head.chain.startswith("manifests:"):
+            continue
+        if not verifier.verify(head.key_id, head.message(), head.signature):
+            _fail(report, "head-forged", head.chain, "an anchored head's signature does not fit")
+        elif head.seq and by_place.get((head.chain, head.seq)) != head.hash:
+            _fail(report, "manifest-truncated", head.chain, f"number {head.seq} was there when its head was anchored")
+
+
+def _fail(report: VerifyReport, kind: str, subject: str, detail: str) -> None:
+    report.failures.append(Failure(kind=kind, id=subject, detail=detail))

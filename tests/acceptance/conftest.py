@@ -1,0 +1,1 @@
+"""Every test here starts whole processes: nothing is shared between them but the machine."""

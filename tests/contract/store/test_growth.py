@@ -1,0 +1,71 @@
+"""Daily work never reads a whole table: its cost grows with the work at hand, not with history. Category: contract.
+
+Judged by SQLite's own plans, not by a clock: every statement of a claim, a booking, a call, a case page and the agenda
+is explained, and a SCAN of a table that grows fails. ``python -m bench.store_growth`` measures the same.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from case_store.network import ProgressCategory
+from case_store.store import CaseStore
+from tests.contract.store import world
+
+GROWS = re.compile(
+    r"SCAN (attempts|ledger|cases|persons|debts|contacts|numbers|sweep_cases|sweep_tries|calls|recordings|outcomes|"
+    r"next_actions|verdicts|event_log|number_history|payments|promises|consents|refusal_blocks|legs)\b(?! USING (COVERING )?INDEX)"
+)
+
+
+async def test_no_statement_of_the_daily_work_scans_a_table_that_grows(tmp_path: Path, now: datetime) -> None:
+    path = tmp_path / "store.db"
+    store = await CaseStore.open(f"sqlite+aiosqlite:///{path}")
+    lines = [world.case_line(f"A{n}", mobile=f"138001380{n:02d}", relative=f"139001390{n:02d}") for n in range(30)]
+    report = await world.load(store, tmp_path, now, *lines)
+    campaign = await world.sweep_of(store, report, now)
+    said: list[tuple[str, Any]] = []
+    event.listen(
+        store.database._engine.sync_engine,
+        "before_cursor_execute",
+        lambda _conn, _cursor, statement, parameters, _context, _many: said.append((statement, parameters)),
+    )
+    for candidate in await store.sweep.claim(campaign.id, 3, "n1", now):
+        await store.ledger.facts(candidate, now)
+        await world.whole_call(store, candidate, now, ProgressCategory.ANSWERED)
+        await store.cases.page(candidate.case_id)
+        await store.cases.timeline(candidate.case_id)
+        await store.outcomes.file(candidate.case_id)
+    await store.agenda.due(now)
+    await store.agenda.overdue(now)
+    await store.agenda.claim_due("n1", now)
+    await store.cases.list(placement_id=report.placement_id)
+    await store.calls.list()
+    await store.events.read_after(3)
+    await store.attempts.recover("n2", now)
+    await store.close()
+    plans = _plans(path, said)
+    assert len(plans) > 40
+    guilty = {plan: statement for statement, plan in plans if GROWS.search(plan)}
+    assert guilty == {}
+    # A sort of everything that qualifies, to take the first hundred, grows with the queue.
+    queue = [plan for statement, plan in plans if "FROM sweep_cases JOIN cases" in statement.replace("\n", " ")]
+    assert queue
+    assert not any("TEMP B-TREE" in plan for plan in queue)
+
+
+def _plans(path: Path, said: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+    found = []
+    with sqlite3.connect(path) as connection:
+        for statement, parameters in said:
+            if statement.split()[0] in ("SELECT", "UPDATE", "DELETE", "INSERT") and not isinstance(parameters, list):
+                rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", tuple(parameters)).fetchall()
+                found.append((statement, "; ".join(row[3] for row in rows)))
+    connection.close()
+    return found

@@ -1,0 +1,286 @@
+"""The proofs from the command line, over a real database, shelf and keys: answers, exit codes, audit entries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import soundfile
+import typer
+from typer.testing import CliRunner
+
+from api.app import create_app
+from api.passwords import new_token, token_hash
+from api.proof_commands import register
+from api.store_house import house_over
+from case_store.calls import Recordings
+from case_store.database import Database
+from case_store.store import CaseStore
+from case_store.views import Role
+from config.clock import SystemClock
+from config.settings import load_settings
+from recording.attach import attach
+from recording.recordings import Recording
+from recording.seal_job import SealRoom, open_seal_room, seal_call
+from tests.sealing import STARTED, order_for, seal_raw, settings_in, stereo
+
+CALLEE = "+8613812345678"
+
+
+class House:
+    """Three sealed calls of one case, and the command line over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.database = folder, folder / "onrecord.db"
+        self.url = f"sqlite+aiosqlite:///{self.database}"
+        self.app = typer.Typer()
+        register(self.app)
+        self.made: list[Recording] = []
+        asyncio.run(self._fill())
+
+    async def _fill(self) -> None:
+        database = await Database.open(self.url)
+        self._write("placements", id="pl_1", name="p", client="bank", received_at=STARTED)
+        self._write("cases", id="case_1", placement_id="pl_1", opened_at=STARTED)
+        self._write("numbers", id="num_1", case_id="case_1", e164=CALLEE)
+        room: SealRoom = open_seal_room(settings_in(self.folder), seal_raw)
+        for n in range(3):
+            made = seal_call(order_for(self.folder, stereo(4), f"rec_{n}"), room)
+            answered = STARTED + timedelta(minutes=10 * n)
+            self._write(
+                "recordings", id=made.id, call_id=made.call_id, case_id="case_1", state="armed", armed_at=answered
+            )
+            self._write(
+                "calls",
+                id=made.call_id,
+                case_id="case_1",
+                attempt_id=f"at_{n}",
+                recording_id=made.id,
+                number_id="num_1",
+                state="ended",
+                cause="normal",
+                placed_at=answered - timedelta(seconds=9),
+                answered_at=answered,
+                ended_at=answered + timedelta(seconds=4),
+                talk_seconds=4.0,
+            )
+            await attach(Recordings(database), made, answered + timedelta(seconds=9))
+            self.change(
+                f"UPDATE recordings SET manifest = json_set(manifest, '$.started_at', '{answered.isoformat()}') WHERE id = '{made.id}'"
+            )
+            self.made.append(made)
+        await database.close()
+
+    def _write(self, table: str, **given: Any) -> None:
+        """A row with what is given; other columns that must be filled get something plain. Foreign keys are not asked."""
+        with sqlite3.connect(self.database) as raw:
+            values = {
+                name: given.get(name, {"TEXT": "{}", "VARCHAR": "x", "BOOLEAN": 0}.get(kind.split("(")[0], 0))
+                for _, name, kind, needed, default, _ in raw.execute(f"PRAGMA table_info({table})")
+                if name in given or (needed and default is None)
+            }
+            values = {
+                name: value.strftime("%Y-%m-%d %H:%M:%S.%f") if isinstance(value, datetime) else value
+                for name, value in values.items()
+            }
+            holes = ", ".join("?" * len(values))
+            raw.execute("PRAGMA ignore_check_constraints = 1")
+            raw.execute(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({holes})", list(values.values()))
+        raw.close()
+
+    def change(self, statement: str) -> None:
+        with sqlite3.connect(self.database) as raw:
+            raw.execute(statement)
+        raw.close()
+
+    def run(self, *arguments: str) -> tuple[int, dict[str, Any]]:
+        done = CliRunner().invoke(self.app, [*arguments, "--json"])
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, json.loads(done.stdout)
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+    chosen = settings_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name, value in {
+        "STORE__URL": f"sqlite+aiosqlite:///{tmp_path}/onrecord.db",
+        "RECORDING__SHELF": chosen.recording.shelf,
+        "VAULT__MASTER_KEY": chosen.vault.master_key,
+        "VAULT__SIGNING_KEY": chosen.vault.signing_key,
+        "VAULT__STATE": chosen.vault.state,
+        "VAULT__ANCHOR_FILE": tmp_path / "anchors",
+    }.items():
+        monkeypatch.setenv(f"ONRECORD_{name}", str(value))
+    return House(tmp_path)
+
+
+def test_verify_says_what_holds_and_what_does_not(house: House) -> None:
+    code, said = house.run("verify", "--deep")
+    assert (code, said["recordings"], said["recordings_ok"], said["failures"]) == (0, 3, 3, [])
+    path = house.folder / "shelf" / house.made[1].objects[0].name
+    spoiled = bytearray(path.read_bytes())
+    spoiled[len(spoiled) // 2] ^= 8
+    path.write_bytes(bytes(spoiled))
+    code, said = house.run("verify")
+    assert (code, said["recordings_ok"]) == (1, 2)
+    assert [(one["kind"], one["id"]) for one in said["failures"]] == [("object-changed", "rec_1")]
+
+
+def test_the_audit_log_is_part_of_verify_and_the_anchor_finds_its_truncation(house: House) -> None:
+    for n in range(3):
+        code, _ = house.run("export", f"rec_{n}", "--out", str(house.folder / "out"), "--actor", "u", "--reason", "r")
+        assert code == 0
+    assert house.run("anchor")[0] == 0
+    assert house.run("verify")[1]["audit_entries"] == 3
+    for happening in ("update", "delete"):
+        house.change(f"DROP TRIGGER audit_log_is_append_only_{happening}")
+    house.change("DELETE FROM audit_log")
+    house.change("DELETE FROM audit_heads")
+    code, said = house.run("verify")
+    assert code == 1
+    assert [one["kind"] for one in said["failures"]] == ["audit-truncated"]
+
+
+def test_reconcile_against_a_bill_with_a_call_made_outside(house: House) -> None:
+    code, said = house.run("reconcile")
+    assert (code, said["calls"], said["clean"], said["gaps"]) == (0, 3, 3, [])
+    bill = house.folder / "bill.csv"
+    lines = [f"2026-11-23 17:{10 * n:02d}:03,138 1234 5678,4" for n in range(3)]
+    bill.write_text("\n".join(["started_at,callee,seconds", *lines]))
+    code, said = house.run("reconcile", "--carrier-bill", str(bill))
+    assert (code, said["gaps"], said["not_billed"]) == (0, [], 0)
+    bill.write_text("\n".join(["started_at,callee,seconds", *lines, "2026-11-23 17:05:00,13900001111,61"]))
+    code, said = house.run("reconcile", "--carrier-bill", str(bill))
+    assert code == 3
+    assert [one["class"] for one in said["gaps"]] == ["unknown_to_us"]
+    assert "13900001111" not in json.dumps(said)
+
+
+def test_a_bad_bill_is_a_problem_with_a_remedy(house: House) -> None:
+    (house.folder / "bill.csv").write_text("a,b\n1,2\n")
+    code, said = house.run("reconcile", "--carrier-bill", str(house.folder / "bill.csv"))
+    assert (code, said["error_id"]) == (1, "bad-bill")
+    assert said["remedy"]
+
+
+def test_retain_dry_run_changes_nothing_and_a_run_disposes_audits_and_still_verifies(house: House) -> None:
+    old = (datetime.now(UTC) - timedelta(days=1000)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    assert house.run("retain", "--dry-run")[1]["disposed"] == []
+    house.change(f"UPDATE recordings SET armed_at = '{old}' WHERE id <> 'rec_2'")
+    house.change("UPDATE recordings SET legal_hold = 1 WHERE id = 'rec_1'")
+    code, said = house.run("retain", "--dry-run")
+    assert (code, [one["recording_id"] for one in said["disposed"]], said["held"]) == (0, ["rec_0"], 1)
+    assert house.run("verify")[1]["disposed"] == 0
+    code, said = house.run("retain", "--actor", "officer")
+    assert (code, [one["recording_id"] for one in said["disposed"]]) == (0, ["rec_0"])
+    code, said = house.run("verify", "--deep")
+    assert (code, said["disposed"], said["recordings_ok"], said["audit_entries"]) == (0, 1, 3, 1)
+    code, said = house.run("export", "rec_0", "--out", str(house.folder), "--actor", "u", "--reason", "r")
+    assert code == 1
+    assert said["error_id"] in {"key-destroyed", "object-missing"}
+    assert house.run("retain")[1]["disposed"] == []
+
+
+def test_export_writes_a_clip_and_is_audited(house: House) -> None:
+    code, said = house.run(
+        "export", "rec_1", "--out", str(house.folder / "out"), "--actor", "user_9", "--reason", "complaint",
+        "--format", "flac", "--channels", "customer", "--from-ms", "500", "--to-ms", "1500",
+    )  # fmt: skip
+    assert code == 0
+    assert len(soundfile.read(said["path"])[0]) == 8000
+    assert said["provenance"]["actor"] == "user_9"
+    with sqlite3.connect(house.database) as raw:
+        [(action, subject, body)] = raw.execute("SELECT action, subject, body FROM audit_log").fetchall()
+    raw.close()
+    assert (action, subject) == ("recording.exported", "rec_1")
+    assert json.loads(body)["actor"] == "user_9"
+
+
+def test_evidence_is_asked_by_one_approved_by_another_and_verifies_offline(house: House) -> None:
+    code, said = house.run("evidence", "rec_1", "--actor", "lawyer", "--reason", "court")
+    assert code == 0
+    request, pack = str(said["request"]), house.folder / "pack.zip"
+    code, said = house.run("evidence", "rec_1", "--actor", "lawyer", "--approve", request, "--out", str(pack))
+    assert (code, said["error_id"]) == (1, "one-person-only")
+    code, said = house.run("evidence", "rec_0", "--actor", "officer", "--approve", request, "--out", str(pack))
+    assert code == 1
+    assert not pack.exists()
+    code, said = house.run("evidence", "rec_1", "--actor", "officer", "--approve", request, "--out", str(pack))
+    assert code == 0
+    key_file = house.folder / "keys" / "signing.pub.json"
+    script = Path(__file__).parents[2] / "recording" / "offline_verifier.py"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(script), str(pack), "--public-key", str(key_file), "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert json.loads(done.stdout)["audit_entries"] == [1, 2]
+
+
+def test_evidence_over_http_needs_two_log_ins(house: House) -> None:
+    async def two_people() -> tuple[list[int], bytes]:
+        store = await CaseStore.open(house.url)
+        doors = house_over(store, load_settings(), SystemClock())
+        for name in ("first", "second"):
+            await doors.accounts.add_user(name, name, Role.COMPLIANCE, "unused", datetime.now(UTC))
+        transport = httpx.ASGITransport(create_app(doors, machine_key="key-of-this-machine"))
+        place, codes = "/api/v1/recordings/rec_1/evidence", []
+        async with httpx.AsyncClient(transport=transport, base_url="http://calls.test") as client:
+            for name in ("first", "second"):
+                found = await doors.accounts.credentials(name)
+                assert found is not None
+                token, now = new_token(), datetime.now(UTC)
+                await doors.accounts.open_session(found[0], token_hash(token), now, now + timedelta(hours=1))
+                client.headers["Authorization"] = f"Bearer {token}"
+                if name == "first":
+                    asked = await client.post(place, json={"reason": "court order"})
+                    number = asked.json()["request"]
+                given = await client.post(f"{place}/{number}/approval")
+                codes.append(given.status_code)
+        await store.close()
+        return codes, given.content
+
+    codes, pack = asyncio.run(two_people())
+    assert codes[0] == 409
+    assert codes[1] == 200
+    place = house.folder / "pack.zip"
+    place.write_bytes(pack)
+    with zipfile.ZipFile(place) as opened:
+        assert "manifest.json" in opened.namelist()
+        assert any("verify" in name for name in opened.namelist())
+
+
+def test_a_hold_keeps_what_is_due_and_every_change_is_audited(house: House) -> None:
+    old = (datetime.now(UTC) - timedelta(days=1000)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    house.change(f"UPDATE recordings SET armed_at = '{old}' WHERE id = 'rec_0'")
+    words = ("rec_0", "--actor", "counsel", "--reason", "case 12/2026")
+    assert house.run("hold", "set", *words) == (0, {"recording_id": "rec_0", "legal_hold": True, "changed": True})
+    assert house.run("hold", "set", *words)[1]["changed"] is False
+    assert house.run("retain")[1]["disposed"] == []
+    house.run("hold", "lift", *words)
+    assert [one["recording_id"] for one in house.run("retain")[1]["disposed"]] == ["rec_0"]
+    code, said = house.run("verify")
+    assert (code, said["audit_entries"]) == (0, 3)
+
+
+def test_keys_rotate_without_rewriting_audio(house: House) -> None:
+    audio = {place: place.stat().st_mtime_ns for place in (house.folder / "shelf" / "audio").iterdir()}
+    assert house.run("keys", "status")[1] == {"current": "v1", "recordings_by_version": {"v1": 3}}
+    code, said = house.run("keys", "rotate", "--version", "v2", "--actor", "officer")
+    assert (code, said) == (0, {"current": "v2", "rewrapped": 3})
+    assert house.run("keys", "status")[1] == {"current": "v2", "recordings_by_version": {"v2": 3}}
+    assert {place: place.stat().st_mtime_ns for place in audio} == audio
+    assert house.run("verify", "--deep")[0] == 0

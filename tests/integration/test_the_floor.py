@@ -1,0 +1,308 @@
+"""The whole floor over the scripted engine: modes, outcomes, lock-outs, and what the campaign says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+import pytest
+
+from case_store.model import Channel
+from case_store.network import HangupCause
+from case_store.outcomes import NewOutcome
+from case_store.sweep import Campaign
+from config.calendars import Calendar, local_day, local_instant, zone
+from config.clock import ShiftedClock
+from config.errors import BadInput
+from config.settings import (
+    DeskSettings,
+    FloorSettings,
+    RecordingSettings,
+    Settings,
+    StoreSettings,
+    TrunkSettings,
+    VaultSettings,
+)
+from dialer.agents import CollectorBarred
+from dialer.call import CallOrder
+from dialer.campaign import CampaignRunner
+from dialer.campaigns import Mode
+from dialer.centre import Centre, CentreParts
+from dialer.click import ClickRefused
+from dialer.dialing import DialPlan
+from dialer.engines.scripted import Answer, Provisional, Release, Script, ScriptedEngine
+from dialer.floor import AgentState
+from dialer.pace_log import replay
+from dialer.pace_setter import restore_gated
+from tests.contract.store.world import case_line, load
+
+TALKS: Script = (Provisional(after=0.05), Answer(after=0.1), Release(after=0.6))
+SILENT: Script = (Provisional(after=0.05), Release(after=0.5, cause=HangupCause.NO_ANSWER, status=480))
+
+
+def working_morning() -> ShiftedClock:
+    house = zone("Asia/Shanghai")
+    day: date = local_day(datetime.now(UTC), house)
+    while not Calendar("CN").is_working_day(day):
+        day += timedelta(days=1)
+    return ShiftedClock(local_instant(day, time(10), house))
+
+
+class House:
+    """A centre with its campaign over ``cases`` people with one mobile each."""
+
+    centre: Centre
+    campaign: Campaign
+
+    def __init__(self, root: Path, script: Callable[[CallOrder], Script], floor: FloorSettings) -> None:
+        self.root = root
+        self.clock = working_morning()
+        self.engine = ScriptedEngine(self.clock, script)
+        self.settings = Settings(
+            recording=RecordingSettings(
+                directory=root / "tapes", shelf=root / "shelf", low_watermark_bytes=0, announcement=False
+            ),
+            trunks=(TrunkSettings(name="scripted", host="127.0.0.1"),),
+            store=StoreSettings(url=f"sqlite+aiosqlite:///{root / 'store.db'}"),
+            vault=VaultSettings(
+                master_key=f"file:{root / 'master.json'}",
+                signing_key=f"file:{root / 'signing.json'}",
+                state=root / "proof",
+            ),
+            floor=floor,
+        )
+
+    async def fill(self, cases: int, agents: int, mode: Mode) -> None:
+        now = self.clock.now()
+        lines = [case_line(f"C{n:03d}", mobile=f"1390000{n:04d}") for n in range(cases)]
+        report = await load(self.centre.store, self.root, now, *lines)
+        self.campaign = await self.centre.store.sweep.create("sweep", [report.placement_id], now, mode=mode.value)
+        for n in range(agents):
+            await self.centre.seat(DeskSettings(name=f"desk-{n}", uri="sip:d@memory"), agent_id=f"agent-{n}", name="A")
+
+    def runner(self, lines: int = 30) -> CampaignRunner:
+        return self.centre.runner(self.campaign, DialPlan(lines=lines, ring_seconds=20, redials=False))
+
+    async def numbers(self) -> list[tuple[str, str]]:
+        """(case id, number id), in the order of the placement."""
+        listed = await self.centre.store.cases.list(limit=100)
+        found = []
+        for line in sorted(listed, key=lambda one: one.case.client_ref):
+            page = await self.centre.store.cases.page(line.case.id)
+            found.append((line.case.id, next(one.id for one in page.numbers if one.channel is Channel.MOBILE)))
+        return found
+
+    async def call_ended(self) -> None:
+        async with asyncio.timeout(10):
+            while all(call.cause is None for call in await self.centre.store.calls.list()):  # noqa: ASYNC110  # the store tells nobody
+                await asyncio.sleep(0.05)
+
+    async def until(self, what: Callable[[], bool], within: float = 15) -> None:
+        async with asyncio.timeout(within):
+            while not what():  # noqa: ASYNC110  # the truth lies in the floor's own state, told to nobody
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def house(
+    root: Path,
+    script: Callable[[CallOrder], Script],
+    floor: FloorSettings,
+    *,
+    cases: int,
+    agents: int,
+    mode: Mode,
+    people: bool = False,
+) -> AsyncIterator[House]:
+    made = House(root, script, floor)
+    async with Centre.open(made.settings, CentreParts(engine=made.engine, clock=made.clock, people=people)) as centre:
+        made.centre = centre
+        await made.fill(cases, agents, mode)
+        yield made
+
+
+def heard(seed: int, share: float) -> Callable[[CallOrder], Script]:
+    draw = random.Random(seed)
+    return lambda _order: TALKS if draw.random() < share else SILENT
+
+
+async def enter_outcomes(at: House, ended: asyncio.Event) -> None:
+    """Collectors who conclude as soon as they are asked."""
+    while not ended.is_set():
+        for owed in at.centre.agents.owed():
+            await at.centre.agents.conclude(
+                NewOutcome(
+                    case_id=owed.case_id,
+                    code="SELF_NEGOTIATING",
+                    agent_id=owed.agent_id,
+                    call_id=owed.call_id,
+                    number_id=owed.number_id,
+                )
+            )
+        await asyncio.sleep(0.05)
+
+
+async def test_predictive_dials_more_than_its_agents_leaves_nobody_in_silence_and_can_be_replayed(
+    tmp_path: Path,
+) -> None:
+    floor = FloorSettings(pace_log=tmp_path / "pacing", abandonment_target=0.03)
+    async with house(tmp_path, heard(3, 0.3), floor, cases=40, agents=3, mode=Mode.PREDICTIVE) as at:
+        runner = at.runner()
+        most = 0
+        ended = asyncio.Event()
+        entering = asyncio.create_task(enter_outcomes(at, ended))
+        running = asyncio.create_task(runner.run())
+        async with asyncio.timeout(40):
+            while not running.done():
+                unanswered = sum(call.answered_at is None for call in at.centre.switchboard)
+                most = max(most, unanswered)
+                await asyncio.sleep(0.05)
+        ended.set()
+        await entering
+        await running
+        setter = runner.pace_setter
+        assert setter is not None
+        assert most > 3
+        calls = await at.centre.store.calls.list(limit=200)
+        answered = [call for call in calls if call.answered]
+        assert len(calls) == 40
+        assert len(answered) > 3
+        for call in answered:
+            assert call.bridged_at is not None or call.cause == HangupCause.ABANDONED
+        dropped = sum(call.cause == HangupCause.ABANDONED for call in answered)
+        assert setter.ledger.totals(setter.today) == (len(answered), dropped)
+        kept = await at.centre.store.ledger.abandonment(at.campaign.id, at.clock.now() - timedelta(days=30))
+        assert sum(day[1] for day in kept) == len(answered)
+        assert sum(day[2] for day in kept) == dropped
+        setter.close()
+        decisions = list(replay(tmp_path / "pacing" / f"{at.campaign.id}.jsonl", restore_gated))
+        assert len(decisions) > 5
+        assert all(then == now for _line, then, now in decisions)
+        assert sum(then.place for _line, then, _now in decisions) >= 40
+
+
+async def test_an_abandoned_person_hears_the_message_and_is_locked_out(tmp_path: Path) -> None:
+    floor = FloorSettings(patience_seconds=0.3)
+    async with house(tmp_path, lambda _order: TALKS, floor, cases=1, agents=1, mode=Mode.PREDICTIVE) as at:
+        [(case_id, number_id)] = await at.numbers()
+        runner = at.runner()
+        runner.state = runner.state.RUNNING
+        await runner.step()
+        at.centre.agents.pause("agent-0", "meal")  # the agent leaves while the phone rings
+        await at.until(lambda: len(at.centre.switchboard) == 0 and at_rest(at))
+        at.centre.floor.ready("agent-0")
+        await at.call_ended()
+        [call] = await at.centre.store.calls.list()
+        assert call.cause == HangupCause.ABANDONED
+        assert runner.pace_setter is not None
+        assert runner.pace_setter.counts["dropped"] == 1
+        with pytest.raises(ClickRefused, match="house-hold"):
+            await at.centre.call_now("agent-0", case_id, number_id)
+        assert at.centre.floor.agent("agent-0").state is AgentState.READY
+
+
+def at_rest(at: House) -> bool:
+    return at.centre.floor.agent("agent-0").state is AgentState.PAUSED
+
+
+async def test_preview_shows_a_case_and_dials_only_what_is_accepted(tmp_path: Path) -> None:
+    async with house(tmp_path, lambda _order: TALKS, FloorSettings(), cases=3, agents=1, mode=Mode.PREVIEW) as at:
+        runner = at.runner()
+        running = asyncio.create_task(runner.run())
+        await at.until(lambda: at.centre.preview.offered("agent-0") is not None)
+        first = at.centre.preview.offered("agent-0")
+        assert first is not None
+        assert at.centre.floor.agent("agent-0").state is AgentState.RESERVED
+        await at.centre.preview.skip("agent-0", "asked to be called in the evening")
+        await at.until(lambda: at.centre.preview.offered("agent-0") is not None)
+        second = at.centre.preview.offered("agent-0")
+        assert second is not None
+        assert second.candidate.case_id != first.candidate.case_id
+        assert await at.centre.store.calls.list() == ()
+        call = await at.centre.preview.accept("agent-0")
+        assert call is not None
+        assert call.case_id == second.candidate.case_id
+        await at.until(lambda: at.centre.floor.agent("agent-0").state is AgentState.WRAP_UP)
+        await runner.pause()
+        await running
+
+
+async def test_an_outcome_is_owed_until_it_is_entered_and_goes_to_the_leader_when_the_screen_dies(
+    tmp_path: Path,
+) -> None:
+    floor = FloorSettings(wrap_up_seconds=1.5)
+    async with house(tmp_path, lambda _order: TALKS, floor, cases=1, agents=1, mode=Mode.MANUAL) as at:
+        [(case_id, number_id)] = await at.numbers()
+        call = await at.centre.call_now("agent-0", case_id, number_id)
+        await at.until(lambda: at.centre.floor.agent("agent-0").state is AgentState.WRAP_UP)
+        with pytest.raises(BadInput, match="an outcome is owed"):
+            await at.centre.agent_ready("agent-0")
+        await at.until(lambda: at.centre.floor.agent("agent-0").state is AgentState.PAUSED)
+        assert at.centre.floor.agent("agent-0").reason == "outcome-missing"
+        async with asyncio.timeout(15):
+            while True:
+                action = await at.centre.store.agenda.live(case_id)
+                if action is not None and (action.action, action.owner) == ("ENTER_OUTCOME", "leader"):
+                    break
+                await asyncio.sleep(0.05)
+        await at.centre.agents.conclude(
+            NewOutcome(
+                case_id=case_id, code="SELF_NEGOTIATING", agent_id="leader-1", call_id=call.call_id, number_id=number_id
+            )
+        )
+        action = await at.centre.store.agenda.live(case_id)
+        assert action is not None
+        assert action.action != "ENTER_OUTCOME"
+        assert at.centre.agents.owed() == ()
+
+
+async def test_the_mode_is_switched_while_running_and_explain_says_so(tmp_path: Path) -> None:
+    async with house(tmp_path, lambda _order: SILENT, FloorSettings(), cases=6, agents=1, mode=Mode.MANUAL) as at:
+        runner = at.runner()
+        running = asyncio.create_task(runner.run())
+        await asyncio.sleep(0.7)
+        gates = {gate.name: gate for gate in await runner.explain()}
+        assert gates["mode"].holds_back
+        assert gates["numbers"].count == 6
+        assert await at.centre.store.calls.list() == ()
+        switched = await at.centre.switch_mode(at.campaign.id, Mode.PROGRESSIVE)
+        assert switched.mode == "progressive"
+        async with asyncio.timeout(20):
+            await running
+        assert len(await at.centre.store.calls.list()) == 6
+
+
+async def test_nobody_without_vetting_is_put_on_a_line_and_a_lost_phone_is_called_again(tmp_path: Path) -> None:
+    async with house(
+        tmp_path, lambda _order: SILENT, FloorSettings(), cases=1, agents=0, mode=Mode.MANUAL, people=True
+    ) as at:
+        people, now = at.centre.store.people, at.clock.now()
+        user = await people.add_user("wang", now, desk="desk-9")
+        desk = DeskSettings(name="desk-9", uri="sip:d@memory")
+        with pytest.raises(CollectorBarred, match="criminal-record"):
+            await at.centre.seat(desk, agent_id=user.id, name="Wang")
+        assert len(at.centre.floor) == 0
+        today = now.date()
+        for kind in ("criminal-record", "credit-record", "rules-training"):
+            await people.record_vetting(
+                user.id,
+                kind,
+                now,
+                reference=at.settings.workflow.collector_rules,
+                valid_from=today - timedelta(days=2),
+                valid_until=today + timedelta(days=300),
+                recorded_by="compliance",
+            )
+        agent = await at.centre.seat(desk, agent_id=user.id, name="Wang")
+        assert agent.state is AgentState.READY
+        # and a phone that is lost is called again
+        lost = agent.leg
+        assert lost is not None
+        await at.engine.hangup(lost)
+        await at.until(lambda: at.centre.floor.agent(user.id).state is AgentState.OFFLINE)
+        await at.until(lambda: at.centre.floor.agent(user.id).state is AgentState.READY)
+        assert agent.leg != lost

@@ -1,0 +1,169 @@
+"""Outcomes, work orders and coverage over HTTP, and the bank's files on the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from api.app import create_app
+from api.commands import run
+from api.guard import COOKIE
+from api.house import House
+from api.memory import PlainTapes
+from api.passwords import csrf_token, new_token, token_hash
+from api.store_house import house_over
+from case_store.store import CaseStore
+from case_store.views import Role
+from config.clock import ShiftedClock
+from config.settings import Settings
+from tests.sample_house import START, password_hash
+
+PLACEMENT = "案件编号,姓名,欠款金额,币种,本人手机\nXY-1,王小明,1234.50,CNY,13800138000\n"
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    settings = Settings.model_validate({"store": {"identity_key": tmp_path / "keys" / "identity.key"}})
+    store = await CaseStore.open(f"sqlite+aiosqlite:///{tmp_path}/onrecord.db")
+    yield house_over(store, settings, ShiftedClock(START), tapes=PlainTapes({}))
+    await store.close()
+
+
+class Desk:
+    """Somebody logged in."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self.http = http
+
+    async def report(self, case_id: str, outcome: str, **facts: object) -> httpx.Response:
+        return await self.http.post(f"/api/v1/cases/{case_id}/events", json={"outcome": outcome, **facts})
+
+
+async def desk(house: House, role: Role) -> Desk:
+    user = await house.accounts.add_user(role.value, role.value, role, password_hash(), START)
+    token = new_token()
+    await house.accounts.open_session(user, token_hash(token), START, START + timedelta(days=300))
+    headers = {"X-CSRF-Token": csrf_token(token), "Cookie": f"{COOKIE}={token}"}
+    transport = httpx.ASGITransport(create_app(replace(house, registry=CollectorRegistry())))
+    return Desk(httpx.AsyncClient(transport=transport, base_url="http://calls.test", headers=headers))
+
+
+async def entrusted(leader: Desk) -> str:
+    answer = await leader.http.post(
+        "/api/v1/placements", params={"client": "bank"}, files={"file": ("march.csv", PLACEMENT.encode())}
+    )
+    assert answer.status_code == 201, answer.text
+    case_id: str = (await leader.http.get("/api/v1/cases")).json()["items"][0]["id"]
+    return case_id
+
+
+async def test_a_promise_is_entered_and_rule_ten_refuses_too_much(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    case_id = await entrusted(leader)
+    due = (START + timedelta(days=2)).date().isoformat()
+    much = await collector.report(case_id, "SELF_PROMISE", amount="2000", on=due)
+    assert (much.status_code, much.json()["error_id"]) == (422, "promise-above-balance")
+    late = await collector.report(case_id, "SELF_PROMISE", amount="100", on="2026-06-30")
+    assert (late.status_code, late.json()["error_id"]) == (409, "promise-outside-window")
+    kept = await collector.report(case_id, "SELF_PROMISE", amount="100", on=due)
+    assert kept.status_code == 201, kept.text
+    assert kept.json()["next_action"]["action"] in ("remind-promise", "confirm-promise")
+
+
+async def test_a_visit_needs_another_person_and_two_visitors(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    case_id = await entrusted(leader)
+    assert (await collector.report(case_id, "VISIT_APPROVED")).status_code == 403
+    assert (await leader.report(case_id, "VISIT_ORDER")).status_code == 201
+    own = await leader.report(case_id, "VISIT_APPROVED")
+    assert (own.status_code, own.json()["error_id"]) == (409, "approval-by-same-person")
+    compliance = await desk(house, Role.COMPLIANCE)
+    (waiting,) = (await compliance.http.get("/api/v1/work-orders")).json()["items"]
+    assert (waiting["kind"], waiting["asked_by"]) == ("visit", "team_leader")
+    assert (await compliance.report(case_id, "VISIT_APPROVED")).status_code == 201
+    alone = await collector.report(case_id, "VISIT_DONE", visitors=["a", "a"], result="SELF_NEGOTIATING")
+    assert (alone.status_code, alone.json()["error_id"]) == (422, "order-incomplete")
+    done = await collector.report(case_id, "VISIT_DONE", visitors=["a", "b"], result="SELF_NEGOTIATING")
+    assert done.status_code == 201, done.text
+
+
+async def test_payments_and_registry_are_not_for_the_asking(house: House) -> None:
+    leader = await desk(house, Role.TEAM_LEADER)
+    case_id = await entrusted(leader)
+    paid = await leader.report(case_id, "PAYMENT", amount="5")
+    assert (paid.status_code, paid.json()["error_id"]) == (409, "outcome-not-reported-by-hand")
+    registry = await leader.report(case_id, "REGISTRY_CHECK", legal_basis="a court's letter")
+    assert (registry.status_code, registry.json()["error_id"]) == (409, "registry-not-allowed")
+    nobody = await leader.report("case_none", "SELF_NEGOTIATING")
+    assert nobody.status_code == 404
+    assert (await leader.http.post("/api/v1/calls/call_none/outcome", json={"outcome": "BUSY"})).status_code == 404
+
+
+async def test_a_hold_stops_and_only_compliance_lifts_it(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    compliance = await desk(house, Role.COMPLIANCE)
+    case_id = await entrusted(leader)
+    held = (await collector.report(case_id, "COMPLAINT")).json()
+    assert held["next_action"]["owner"] == "compliance"
+    assert (await leader.report(case_id, "HOLD_RELEASED")).status_code == 403
+    assert (await compliance.report(case_id, "HOLD_RELEASED")).json()["next_action"]["action"] == "call-debtor"
+
+
+async def test_a_clerk_finds_a_number_and_coverage_shows_it(house: House) -> None:
+    leader, clerk = await desk(house, Role.TEAM_LEADER), await desk(house, Role.CLERK)
+    case_id = await entrusted(leader)
+    where = f"/api/v1/cases/{case_id}/numbers"
+    bad = await clerk.http.post(where, json={"phone": "12", "channel": "mobile"})
+    assert bad.status_code == 422
+    unnamed = await clerk.http.post(where, json={"phone": "13900139000", "channel": "relative"})
+    assert unnamed.json()["field"] == "relation"
+    found = await clerk.http.post(where, json={"phone": "13900139000", "channel": "relative", "relation": "姐姐"})
+    assert found.status_code == 201, found.text
+    report = (await clerk.http.get("/api/v1/coverage")).json()
+    assert [(line["pairs"], line["attempted"]) for line in report["by"]["placement"]] == [(2, 0)]
+    assert report["fairness"]["never_worked"] == 1
+
+
+def test_bank_files_results_and_vetting_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ONRECORD_STORE__URL", f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    monkeypatch.setenv("ONRECORD_CLIENTS", '[{"name": "bank", "result_codes": {"PAID": "PTP-OK"}}]')
+
+    def said(*words: str, code: int = 0) -> dict[str, object]:
+        assert run([*words, "--json"]) == code
+        spoken: dict[str, object] = json.loads(capsys.readouterr().out)
+        return spoken
+
+    (tmp_path / "march.csv").write_text(PLACEMENT, encoding="utf-8")
+    said("import", "march.csv", "--client", "bank")
+    (tmp_path / "paid.csv").write_text("案件号,流水号,金额,日期\nXY-1,P1,200,2026-01-01\nXY-9,P2,1,2026-01-01\n")
+    dry = said("payments", "paid.csv", "--client", "bank", "--dry-run")
+    assert (dry["taken"], dry["dry_run"]) == (1, True)
+    real = said("payments", "paid.csv", "--client", "bank", "--rejected", "back.csv")
+    assert (real["taken"], real["cases"]) == (1, 1)
+    assert "XY-9" in (tmp_path / "back.csv").read_text(encoding="utf-8-sig")
+    out = said("results", "march", "--out", "results.csv")
+    assert out["cases"] == 1
+    with (tmp_path / "results.csv").open(encoding="utf-8-sig", newline="") as file:
+        (row,) = list(csv.DictReader(file))
+    assert (row["case_ref"], row["balance"], row["state"]) == ("XY-1", "1034.50", "open")
+    (tmp_path / "recall.csv").write_text("案件号\nXY-1\n")
+    assert said("recall", "recall.csv", "--client", "bank")["taken"] == 1
+    assert said("coverage")["alerts"] == []
+    monkeypatch.setattr("api.agent_commands._password", lambda: "a long enough password")
+    said("agent", "add", "li.na")
+    first = said("agent", "vet", "li.na", "--kind", "criminal-record", "--valid-until", "2099-12-31")
+    assert first["missing"] == ["credit-record", "rules-training"]
+    said("agent", "vet", "li.na", "--kind", "credit-record", "--valid-until", "2099-12-31")
+    assert said("agent", "vet", "li.na", "--kind", "rules-training", "--valid-until", "2099-12-31")["missing"] == []
+    assert run(["agent", "vet", "li.na", "--kind", "none", "--valid-until", "2099-12-31"]) == 2

@@ -1,0 +1,47 @@
+"""What the pace setter tells a pacer of numbers, and when it believes what it has learnt."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from config.clock import VirtualClock
+from dialer.floor import Floor
+from dialer.pace_setter import PaceSetter
+from dialer.pacing.answer_chance import NumberFacts
+from tests.unit.floor.calls import call_in_flight, end_of
+
+START = datetime(2026, 11, 23, 2, tzinfo=UTC)
+MOBILE = NumberFacts(hour=10, number_type="mobile")
+
+
+def setter_on(clock: VirtualClock) -> PaceSetter:
+    return PaceSetter(clock=clock, target=0.01, limit=0.03, patience=2.0)
+
+
+async def test_quick_refusals_teach_nothing_before_the_calls_placed_earlier_are_decided() -> None:
+    clock = VirtualClock(START)
+    setter = setter_on(clock)
+    slow = call_in_flight("slow", clock)
+    setter.placed_with(slow, MOBILE)
+    for n in range(300):
+        quick = call_in_flight(f"quick{n}", clock)
+        setter.placed_with(quick, MOBILE)
+        setter.ended(quick, end_of(quick, clock))
+    assert setter.chance(MOBILE) is None
+    slow.answered_at, slow.answered_mono = clock.now(), clock.monotonic()
+    setter.answered(slow)
+    learnt = setter.chance(MOBILE)
+    assert learnt is not None
+    assert learnt < 0.1
+
+
+async def test_a_used_up_account_keeps_an_agent_for_each_call() -> None:
+    clock = VirtualClock(START)
+    setter = setter_on(clock)
+    setter.load_ledger([(setter.today, 100, 5)])
+    pace = setter.decide(setter.view([], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
+    assert pace.why["binding"] == "ledger"
+    assert not setter.ledger_open
+    setter.load_ledger([(setter.today, 1000, 5)])
+    pace = setter.decide(setter.view([], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
+    assert setter.ledger_open

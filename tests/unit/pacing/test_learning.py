@@ -1,0 +1,148 @@
+"""What the pacer learns from: rates that jump, durations, the budget, each number's own chance."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from config.errors import BadInput
+from dialer.pacing.answer_chance import AnswerChance, NumberFacts
+from dialer.pacing.budget import Budget
+from dialer.pacing.durations import Durations
+from dialer.pacing.tracking import RateTracker
+
+
+def test_a_rate_is_found_and_a_jump_followed() -> None:
+    random = np.random.default_rng(1)
+    tracker = RateTracker(1.0)
+    for _ in range(800):
+        tracker.observe(float(random.random() < 0.3), 1.0)
+    assert tracker.rate == pytest.approx(0.3, abs=0.05)
+    for _ in range(150):
+        tracker.observe(float(random.random() < 0.1), 1.0)
+    assert tracker.rate < 0.17
+
+
+def test_a_steady_rate_ends_up_quiet() -> None:
+    random = np.random.default_rng(2)
+    tracker = RateTracker(0.5)
+    seen = []
+    for count in range(6000):
+        tracker.observe(float(random.random() < 0.3), 1.0)
+        if count > 3000:
+            seen.append(tracker.rate)
+    assert float(np.std(seen)) < 0.02
+
+
+def test_a_tracker_goes_on_from_its_record() -> None:
+    tracker = RateTracker(0.5)
+    for count in range(100):
+        tracker.observe(float(count % 3 == 0), 1.0)
+    other = RateTracker.from_record(json.loads(json.dumps(tracker.as_record())))
+    tracker.observe(1.0, 2.0)
+    other.observe(1.0, 2.0)
+    assert other.rate == tracker.rate
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(0.01, 4000.0), max_size=60))
+def test_a_distribution_rises_and_is_never_cut_off(observed: list[float]) -> None:
+    durations = Durations(12.0, 0.8, 6.0, 200.0)
+    for seconds in observed:
+        durations.observe(seconds)
+    found = durations.distribution(np.array([0.0, 1.0, 5.0, 20.0, 100.0, 1e6]))
+    assert np.all(np.diff(found) >= 0)
+    assert found[0] == 0.0
+    assert found[-1] < 1.0
+
+
+def test_durations_find_the_shape() -> None:
+    random = np.random.default_rng(3)
+    durations = Durations(40.0, 1.0, 6.0, 5000.0)
+    for seconds in random.exponential(12.0, 3000):
+        durations.observe(float(seconds))
+    found = durations.distribution(np.array([6.0, 12.0, 30.0]))
+    assert found == pytest.approx([1 - math.exp(-0.5), 1 - math.exp(-1.0), 1 - math.exp(-2.5)], abs=0.03)
+    assert durations.spread() == pytest.approx(1.0, abs=0.1)
+
+
+def test_the_shape_survives_a_change_of_scale() -> None:
+    durations = Durations(90.0, 1.0, 10.0, 1000.0, own_scale=False)
+    before = durations.distribution(np.array([90.0]))[0]
+    durations.scale = 180.0
+    assert durations.distribution(np.array([180.0]))[0] == pytest.approx(before)
+
+
+@pytest.mark.parametrize("target", [0.0, -0.1, 0.5, float("nan")])
+def test_a_target_out_of_range_is_refused(target: float) -> None:
+    with pytest.raises(BadInput, match="target"):
+        Budget(target)
+
+
+@pytest.mark.parametrize("target", [0.005, 0.01, 0.028])
+def test_the_threshold_settles_where_risk_meets_the_target(target: float) -> None:
+    budget = Budget(target)
+    budget.begin(10.0)
+    random = np.random.default_rng(4)
+    for count in range(40_000):
+        risk = budget.threshold * 0.5  # a floor on which a call costs half the threshold
+        budget.placed(float(count), 0.3, risk, 10.0)
+        if count % 3 == 0:
+            budget.answered(float(count), risk)
+            if random.random() < risk:
+                budget.dropped(float(count))
+    assert 0.8 < budget.drops / budget.answers / target < 1.1
+
+
+def test_a_target_of_a_thousandth_is_not_overspent() -> None:
+    drops = answers = 0
+    for seed in range(3):
+        budget = Budget(0.001)
+        budget.begin(10.0)
+        random = np.random.default_rng(seed)
+        for count in range(20_000):
+            risk = budget.threshold * 0.5
+            budget.placed(float(count), 1.0, risk, 10.0)
+            budget.answered(float(count), risk)
+            if random.random() < 1.5 * risk:  # half as many again as predicted
+                budget.dropped(float(count))
+        drops, answers = drops + budget.drops, answers + budget.answers
+    assert 0.0004 < drops / answers <= 0.00105
+
+
+def test_debt_lowers_the_aim_and_a_bad_half_hour_stops_risk() -> None:
+    budget = Budget(0.01)
+    for count in range(100):
+        budget.answered(float(count), 0.01)
+    before = budget.aim()
+    assert budget.half_hour_room(100.0) == 1.0
+    for _ in range(12):
+        budget.dropped(100.0)
+    assert budget.aim() < before
+    assert budget.half_hour_room(101.0) == 0.0
+    assert budget.half_hour_room(101.0 + 1900.0) == 1.0
+
+
+def test_each_number_gets_its_own_chance() -> None:
+    random = np.random.default_rng(7)
+    model = AnswerChance()
+    for _ in range(3000):
+        mobile = random.random() < 0.5
+        facts = NumberFacts(hour=int(random.integers(9, 20)), number_type="mobile" if mobile else "workplace")
+        model.observe(facts, bool(random.random() < (0.4 if mobile else 0.1)))
+    assert model.chance(NumberFacts(hour=12, number_type="mobile")) == pytest.approx(0.4, abs=0.09)
+    assert model.chance(NumberFacts(hour=12, number_type="workplace")) == pytest.approx(0.1, abs=0.06)
+    restored = AnswerChance.from_record(json.loads(json.dumps(model.as_record())))
+    facts = NumberFacts(hour=12, number_type="mobile", silent_attempts=2)
+    assert restored.chance(facts) == model.chance(facts)
+
+
+def test_an_unknown_number_is_taken_to_answer() -> None:
+    assert AnswerChance().chance(NumberFacts(hour=10)) == pytest.approx(0.5)
+    with pytest.raises(BadInput, match="hour"):
+        NumberFacts(hour=24)

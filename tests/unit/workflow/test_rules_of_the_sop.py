@@ -1,0 +1,265 @@
+"""Promises, approvals, windows that policy closes, and what the fold never does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.workflow_year import Broken, run
+from case_store.workflow import CaseState, OutcomeCode, transitions
+from case_store.workflow.explain import explain, explain_table
+from case_store.workflow.fold import HANDLERS
+from case_store.workflow.promises import BadAmount, FundingExtended, PromiseOutsideWindow, PromiseOverBalance
+from case_store.workflow.step import BadEvent, CaseEnded, CaseHeld
+from case_store.workflow.transitions import ROWS
+from case_store.workflow.work_orders import OrderIncomplete, RegistryNotAllowed, SamePerson
+from config.errors import BadInput, Refused
+from config.settings import WorkflowSettings
+from tests.unit.workflow.bench_case import MONDAY, Bench
+
+THURSDAY = date(2026, 3, 5)
+
+
+def promised(amount: str = "500", on: date = THURSDAY, **more: object) -> Bench:
+    return Bench(**more).say("SELF_PROMISE", "mobile", amount=amount, on=on)  # type: ignore[arg-type]  # passed through
+
+
+def test_every_outcome_has_a_handler_or_is_concluded_by_the_workflow() -> None:
+    concluded = {OutcomeCode.NEW, OutcomeCode.PROMISE_KEPT, OutcomeCode.PROMISE_PARTIAL, OutcomeCode.PROMISE_BROKEN}
+    assert set(HANDLERS) == set(OutcomeCode) - concluded
+
+
+def test_the_life_of_a_promise_reminder_three_questions_verdict() -> None:
+    bench = promised()
+    assert (bench.next.action, bench.window_days()) == ("remind-promise", (2, 2))
+    bench.say("PROMISE_REMINDED", "mobile", day=2)
+    seen = []
+    for hour in (0.0, 3.0, 9.0):
+        seen.append((bench.next.action, bench.opens().hour, bench.closes().hour))
+        bench.say("PROMISE_CONFIRMED", "mobile", day=3, hour=hour)
+    assert seen == [("confirm-promise", 8, 12), ("confirm-promise", 12, 14), ("confirm-promise", 18, 22)]
+    assert bench.next.action == "settle-promise"
+    assert bench.closes() == datetime(2026, 3, 7, 0, 0, tzinfo=bench.clock)  # due day + one day of grace, then midnight
+
+
+def test_a_live_promise_suspends_other_pressure() -> None:
+    bench = Bench().swept(but=("sister", "mobile")).say("MESSAGE_LEFT_1", "sister", hour=1)
+    bench.say("SELF_PROMISE", "mobile", hour=2, amount="500", on=THURSDAY)
+    bench.say("MESSAGE_LEFT_2", "friend", hour=3)
+    assert [each.action.action for each in bench.state.pending] == ["remind-promise"]
+
+
+@pytest.mark.parametrize(
+    ("paid", "verdict", "action"),
+    [("500", "PROMISE_KEPT", "call-debtor"), ("499.99", "PROMISE_PARTIAL", "call-debtor")],
+)
+def test_payments_decide_the_verdict(paid: str, verdict: str, action: str) -> None:
+    bench = (
+        promised().say("PAYMENT", day=2, amount=paid, payment_id="p1", on=date(2026, 3, 4)).say("TIME_PASSED", day=5)
+    )
+    assert bench.state.settled[-1].verdict == verdict
+    assert bench.next.action == action
+
+
+def test_a_payment_within_the_grace_counts_and_one_after_it_does_not() -> None:
+    within = promised().say("PAYMENT", day=4, amount="500", payment_id="p1", on=date(2026, 3, 6))
+    assert within.state.settled[-1].verdict == "PROMISE_KEPT"
+    after = promised().say("PAYMENT", day=5, amount="500", payment_id="p1", on=date(2026, 3, 7))
+    assert after.state.settled[-1].verdict == "PROMISE_BROKEN"
+
+
+def test_the_share_that_counts_as_kept_is_a_setting() -> None:
+    bench = promised(settings=WorkflowSettings(promise_kept_share=Decimal("0.95")))
+    bench.say("PAYMENT", day=1, amount="475", payment_id="p1", on=date(2026, 3, 3))
+    assert bench.state.settled[-1].verdict == "PROMISE_KEPT"
+
+
+def test_broken_is_called_the_next_day_then_the_leader_then_a_visit() -> None:
+    bench = promised().say("TIME_PASSED", day=5, hour=-10)  # Saturday, midnight after the grace
+    assert (bench.next.action, bench.next.owner, bench.window_days()) == ("call-debtor", "collector", (5, 5))
+    bench.say("SELF_PROMISE", "mobile", day=5, amount="500", on=date(2026, 3, 9)).say("TIME_PASSED", day=9)
+    assert (bench.next.action, bench.next.owner) == ("call-debtor", "team-leader")
+    bench.say("SELF_PROMISE", "mobile", day=9, hour=1, amount="500", on=date(2026, 3, 12)).say("TIME_PASSED", day=12)
+    assert bench.next.action == "propose-visit"
+
+
+def test_windows_shrink_for_repeats() -> None:
+    bench = promised().say("TIME_PASSED", day=5)
+    with pytest.raises(PromiseOutsideWindow):
+        bench.say("SELF_PROMISE", "mobile", day=5, hour=1, amount="500", on=date(2026, 3, 10))
+    bench.say("SELF_PROMISE", "mobile", day=5, hour=1, amount="500", on=date(2026, 3, 9))
+
+
+def test_a_reversal_turns_the_verdict_and_opens_a_paid_case_again() -> None:
+    bench = promised().say("PAYMENT", day=1, amount="500", payment_id="p1", on=date(2026, 3, 3))
+    bench.say("PAYMENT_REVERSED", day=6, payment_id="p1")
+    assert bench.state.settled[-1].verdict == "PROMISE_BROKEN"
+    assert (bench.state.balance, bench.state.broken) == (Decimal(1000), 1)
+    paid = Bench().say("PAYMENT", amount="1000", payment_id="p1")
+    assert paid.state.is_terminal
+    paid.say("PAYMENT_REVERSED", day=2, payment_id="p1")
+    assert (paid.next.action, paid.window_days()) == ("call-debtor", (3, 3))
+
+
+def test_the_same_payment_twice_counts_once() -> None:
+    bench = Bench().say("PAYMENT", amount="100", payment_id="p1").say("PAYMENT", day=1, amount="100", payment_id="p1")
+    assert bench.state.balance == Decimal(900)
+
+
+@pytest.mark.parametrize(
+    ("details", "error"),
+    [
+        ({"amount": "1000.01", "on": THURSDAY}, PromiseOverBalance),
+        ({"amount": "500", "on": date(2026, 3, 6)}, PromiseOutsideWindow),
+        ({"amount": "500", "on": date(2026, 3, 1)}, PromiseOutsideWindow),
+        ({"amount": "500"}, PromiseOutsideWindow),
+        ({"amount": "0", "on": THURSDAY}, BadAmount),
+        ({"amount": "NaN", "on": THURSDAY}, BadAmount),
+        ({"on": THURSDAY}, BadAmount),
+    ],
+)
+def test_promises_the_rules_do_not_allow(details: dict[str, object], error: type[Exception]) -> None:
+    bench = Bench()
+    before = bench.state
+    with pytest.raises(error):
+        bench.say("SELF_PROMISE", "mobile", **details)
+    assert bench.state == before
+
+
+def test_raising_funds_is_extended_once_and_breaks_at_its_date() -> None:
+    bench = Bench().swept(but=("mobile",)).say("SELF_RAISING_FUNDS", "mobile", hour=1, on=date(2026, 3, 9))
+    bench.say("SELF_RAISING_FUNDS", "mobile", day=7, on=date(2026, 3, 16))  # seven days from the day it is given
+    with pytest.raises(FundingExtended):
+        bench.say("SELF_RAISING_FUNDS", "mobile", day=8, on=date(2026, 3, 17))
+    bench.say("TIME_PASSED", day=15)
+    assert (bench.state.broken, bench.next.action) == (1, "call-debtor")
+
+
+def test_a_window_policy_forbids_is_pulled_earlier_never_later() -> None:
+    last_days = {date(2026, 3, 8), date(2026, 3, 9)}
+    bench = (
+        Bench(shut=lambda day, reach: day in last_days).swept(but=("mobile",)).say("SELF_NEGOTIATING", "mobile", hour=1)
+    )
+    assert bench.window_days() == (1, 5)
+
+
+def test_a_wholly_forbidden_window_is_raised_to_the_team_leader() -> None:
+    bench = Bench(shut=lambda day, reach: day > date(2026, 3, 2))
+    bench.swept(but=("mobile",)).say("SELF_NEGOTIATING", "mobile", hour=1)
+    assert (bench.next.action, bench.next.owner) == ("decide", "team-leader")
+    assert "WINDOW_BLOCKED" in bench.notices()
+
+
+def test_waivers_and_visits_need_somebody_else_and_what_the_sop_asks() -> None:
+    bench = Bench().swept("NUMBER_INVALID").say("LOOKUP_EMPTY", day=1)
+    with pytest.raises(RegistryNotAllowed):
+        bench.say("REGISTRY_CHECK", day=1, by="clerk", legal_basis="x")
+    bench.say("WAIVER_ASKED", day=1, by="li", amount="100")
+    with pytest.raises(SamePerson):
+        bench.say("WAIVER_APPROVED", day=1, hour=1, by="li")
+    assert bench.say("WAIVER_APPROVED", day=1, hour=1, by="zhao").state.balance == Decimal(900)
+    bench.say("VISIT_ORDER", day=2, by="li").say("VISIT_APPROVED", day=2, hour=1, by="zhao")
+    with pytest.raises(OrderIncomplete):
+        bench.say("VISIT_DONE", day=3, visitors=("wu", "wu"), result=OutcomeCode.LOST_CONTACT)
+    legal = Bench(settings=WorkflowSettings(registry_allowed=True))
+    with pytest.raises(OrderIncomplete):
+        legal.say("REGISTRY_CHECK", by="clerk", legal_basis=" ")
+
+
+def test_events_that_make_no_sense_are_refused_and_change_nothing() -> None:
+    bench = Bench()
+    for outcome, number in (
+        ("NO_ANSWER", None),
+        ("NO_ANSWER", "nobody"),
+        ("MESSAGE_LEFT_1", "mobile"),
+        ("PROMISE_KEPT", None),
+    ):
+        with pytest.raises(BadEvent):
+            bench.say(outcome, number)
+    with pytest.raises(BadEvent):
+        bench.say("NO_ANSWER", "mobile", day=-1)
+    with pytest.raises(CaseEnded):
+        bench.say("RECALLED").say("NO_ANSWER", "mobile", hour=1)
+    with pytest.raises(CaseHeld):
+        Bench().say("DISPUTE").say("SELF_PROMISE", "mobile", hour=1, amount="1", on=THURSDAY)
+
+
+def test_the_state_survives_json() -> None:
+    bench = (
+        promised()
+        .say("PAYMENT", day=1, amount="100", payment_id="p1")
+        .say("WAIVER_ASKED", day=1, hour=1, by="li", amount="9")
+    )
+    assert CaseState.from_dict(json.loads(json.dumps(bench.state.to_dict()))) == bench.state
+
+
+def test_the_explanation_says_why_in_both_languages() -> None:
+    text = explain(Bench().swept(but=("mobile",)).say("SELF_NEGOTIATING", "mobile", hour=1).state)
+    assert "7天内必须跟进" in text
+    assert "follow up within 7 days" in text
+    assert "SELF_NEGOTIATING" in text
+    assert explain_table().count("\n") + 1 == len(ROWS)
+
+
+def test_a_simulated_year_of_cases_misses_no_window() -> None:
+    tally = run(cases=12, days=365)
+    assert tally.cases > 50
+    assert {"sweep", "follow-up", "locate", "visit", "held", "fraud", "ended"} <= tally.stages
+    assert tally.notices["OVERDUE"] == 0
+
+
+def test_the_year_would_notice_a_window_of_the_wrong_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = replace(ROWS[OutcomeCode.SELF_NEGOTIATING], latest="D+8")
+    monkeypatch.setitem(transitions.ROWS, OutcomeCode.SELF_NEGOTIATING, wrong)
+    with pytest.raises(Broken):
+        run(cases=12, days=60)
+
+
+REPORTS = st.lists(
+    st.tuples(
+        st.sampled_from(sorted(HANDLERS)),
+        st.sampled_from(["work", "mobile", "home", "sister", "friend"]),
+        st.integers(min_value=0, max_value=60 * 30),
+        st.integers(min_value=0, max_value=8),
+    ),
+    max_size=25,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(REPORTS)
+def test_any_sequence_of_reports_leaves_exactly_one_next_action_or_an_end(
+    reports: list[tuple[OutcomeCode, str, int, int]],
+) -> None:
+    bench = Bench(settings=WorkflowSettings(registry_allowed=True), term_ends_on=date(2026, 4, 30))
+    hours = 0.0
+    for outcome, number, minutes, days in reports:
+        hours += minutes / 60
+        on = (MONDAY + timedelta(hours=hours, days=days)).date()
+        by = "li" if outcome.value.endswith(("ASKED", "ORDER", "CHECK")) else "zhao"
+        try:
+            bench.say(
+                outcome,
+                number,
+                hour=hours,
+                on=on,
+                by=by,
+                amount="100",
+                payment_id=f"p{minutes}",
+                legal_basis="order",
+                visitors=("wu", "xu"),
+                result=OutcomeCode.SELF_NEGOTIATING,
+            )
+        except (BadInput, Refused):  # a broken invariant is neither, and fails the test
+            assert bench.state.next_action is not None or bench.state.is_terminal
+        assert (bench.state.next_action is None) == bench.state.is_terminal
+        live = [each for each in bench.state.pending if each.action == bench.state.next_action]
+        assert len(live) == (0 if bench.state.is_terminal else 1)
+        if bench.state.promise is not None:
+            assert len(bench.state.pending) == 1

@@ -1,0 +1,1 @@
+"""The browser app: plain files, served by ``api.app``."""
