@@ -485,7 +485,8 @@ class Centre:
             await self.proof.sealed(after.recording, now)
         talked = bool(call.agents_served) and category is ProgressCategory.ANSWERED
         code = None
-        if talked and self._parts.concluder is None and self._parts.people:
+        if talked and self._parts.concluder is None:
+            # Owed to the doors until somebody enters it: that the tape is sealed settles nothing.
             await self.agents.remember(call.call_id)
         elif self._parts.concluder is not None or not call.agents_served or self.agents.is_owed(call.call_id):
             code = await self._conclude(call, event, category, after)

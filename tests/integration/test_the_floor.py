@@ -260,6 +260,24 @@ async def test_an_outcome_is_owed_until_it_is_entered_and_goes_to_the_leader_whe
         assert at.centre.agents.owed() == ()
 
 
+async def test_a_sealed_tape_settles_no_outcome(tmp_path: Path) -> None:
+    """What the agent owes was once forgiven as soon as the worker had sealed the tape: a race against the wrap-up limit."""
+    async with house(tmp_path, lambda _order: TALKS, FloorSettings(), cases=1, agents=1, mode=Mode.MANUAL) as at:
+        [(case_id, number_id)] = await at.numbers()
+        call = await at.centre.call_now("agent-0", case_id, number_id)
+        async with asyncio.timeout(30):
+            while (await at.centre.store.calls.get(call.call_id)).state != "settled":  # noqa: ASYNC110  # the store tells nobody
+                await asyncio.sleep(0.05)
+            await at.centre.switchboard.quiet()
+        assert [owed.call_id for owed in at.centre.agents.owed()] == [call.call_id]
+        assert at.centre.floor.agent("agent-0").state is AgentState.WRAP_UP
+        action = await at.centre.store.agenda.live(case_id)
+        assert action is not None
+        assert (action.action, action.owner) == ("ENTER_OUTCOME", "agent-0")
+        with pytest.raises(BadInput, match="an outcome is owed"):
+            await at.centre.agent_ready("agent-0")
+
+
 async def test_the_mode_is_switched_while_running_and_explain_says_so(tmp_path: Path) -> None:
     async with house(tmp_path, lambda _order: SILENT, FloorSettings(), cases=6, agents=1, mode=Mode.MANUAL) as at:
         runner = at.runner()
