@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store import sweep
@@ -38,6 +38,7 @@ from case_store.tables import (
     cases,
     numbers,
     outcomes,
+    owed_outcomes,
     payments,
     placements,
     promises,
@@ -223,6 +224,8 @@ class Outcomes:
             )
         )
         await unit.connection.execute(update(cases).where(cases.c.id == new.case_id).values(last_touched_at=now))
+        if new.call_id is not None:
+            await unit.connection.execute(delete(owed_outcomes).where(owed_outcomes.c.call_id == new.call_id))
         return outcome
 
 
