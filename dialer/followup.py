@@ -30,6 +30,7 @@ from case_store.workflow import (
     open_case,
 )
 from case_store.workflow import CaseState as Standing
+from case_store.workflow.conversations import ANSWERED_BY_OTHERS
 from case_store.workflow.look import look_at
 from case_store.workflow.work_orders import OrderState
 from config.calendars import Calendar
@@ -141,21 +142,22 @@ class FollowUp:
             notices += after.notices
             if told.outcome is OutcomeCode.NUMBER_PERMITTED and told.number_id is not None:
                 permitted.append(told.number_id)
-        promised = _newly_promised(before, after)
+        revived = _revived(before, after)
+        promised = _newly_promised(before, after) and not revived
         return Conclusion(
             next_action=after.next_action,
             case_state=_case_state(after),
             state_reason=after.cause.value if after.stage in (Stage.HELD, Stage.FRAUD, Stage.ENDED) else None,
             number_states=_changed_numbers(file, after),
             stop_sweep=after.promise is not None or after.stage in (Stage.HELD, Stage.FRAUD, Stage.ENDED),
-            block_person=event.outcome is OutcomeCode.REFUSED_CONTACT,
+            block_person=event.outcome is OutcomeCode.REFUSED_CONTACT and not _said_by_another(before, event),
             promise=promised,
             settle_promise=_settled(before, after) if not promised else None,
             workflow=after.to_dict(),
             look_at=self._look_at(view, after, event.at),
             balance=after.balance,
             reopens=before.is_terminal and not after.is_terminal,
-            turned_promise=_turned(before, after),
+            turned_promise="live" if revived else _turned(before, after),
             permitted=tuple(permitted),
             orders=_changed_orders(before, after),
             notices=tuple(
@@ -278,9 +280,26 @@ def _settled(before: Standing, after: Standing) -> str | None:
     """How the live promise ended, when this event ended it."""
     if before.promise is None or after.promise is not None:
         return None
-    if len(after.settled) > len(before.settled):
+    if after.settled and after.settled[-1:] != before.settled[-1:]:
         return after.settled[-1].verdict.value.removeprefix("PROMISE_").lower()
     return "withdrawn"
+
+
+def _said_by_another(before: Standing, event: CaseEvent) -> bool:
+    """Whoever answers at the debtor's workplace or home speaks for that line, not for the debtor."""
+    number = before.number(event.number_id or "")
+    return number is not None and number.channel in ANSWERED_BY_OTHERS
+
+
+def _revived(before: Standing, after: Standing) -> bool:
+    """A reversed payment took back a verdict before its promise was due."""
+    return (
+        before.promise is None
+        and after.promise is not None
+        and bool(before.settled)
+        and before.settled[-1].promise == after.promise
+        and after.settled[-1:] != before.settled[-1:]
+    )
 
 
 def _newly_promised(before: Standing, after: Standing) -> bool:

@@ -29,6 +29,7 @@ from case_store.workflow.holding import fraud_claim, fraud_rejected, fraud_step,
 from case_store.workflow.outcomes import BY_DEBTOR, HOLDS, SILENT, STRIKES, VERDICTS
 from case_store.workflow.outcomes import OutcomeCode as O
 from case_store.workflow.promising import (
+    paid_off,
     payment_posted,
     payment_reversed,
     promise_step,
@@ -165,8 +166,7 @@ def _finish(step: Step) -> CaseState:
         funding=step.funding,
         payments=step.payments,
         negotiated_in_a_row=step.negotiated_in_a_row,
-        left_1=step.left_1,
-        left_2=step.left_2,
+        messages=tuple(step.messages.values()),
         fraud_claimed_on=step.fraud_claimed_on,
         orders=step.orders,
         term_ends_on=step.term_ends_on,
@@ -182,7 +182,9 @@ def _finish(step: Step) -> CaseState:
 
 def _live(step: Step) -> Pending:
     if step.held:
-        return step.pending[Thread.HOLD]
+        held = step.pending.get(Thread.HOLD)
+        step.stage = Stage.FRAUD if held is None else Stage.HELD
+        return held or step.pending[Thread.FRAUD]
     if step.promise is not None:
         step.stage = Stage.FOLLOW_UP
         step.pending = {Thread.PROMISE: promise_step(step)}
@@ -211,7 +213,7 @@ def _ends(step: Step) -> None:
 
 
 def _paid(step: Step) -> None:
-    step.end(O.PAID)
+    paid_off(step)
 
 
 def _term_ended(step: Step) -> None:

@@ -92,10 +92,10 @@ class CaseView:
         live = [each.id for each in state.numbers if each.state is NumberState.LIVE]
         return PolicySlots(
             zone=zone,
-            requests=[self.request(state, number_id, now) for number_id in live],
+            requests={each: self.request(state, each, now) for each in live},
             sets=sets,
             facts={
-                self.e164[each]: replace(self.facts(state, each), holds=(*self.holds, *self.number_holds.get(each, ())))
+                each: replace(self.facts(state, each), holds=(*self.holds, *self.number_holds.get(each, ())))
                 for each in live
             },
         )
