@@ -312,7 +312,7 @@ async def _turn_promise(unit: Unit, case_id: str, verdict: str, now: datetime) -
     await unit.connection.execute(
         update(promises)
         .where(promises.c.id == newest)
-        .values(state=verdict, settled_at=None if verdict == LIVE else now)
+        .values(state=verdict, settled_at=None if verdict == "live" else now)
     )
 
 

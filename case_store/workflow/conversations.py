@@ -99,7 +99,7 @@ def funding_lapsed(step: Step) -> None:
     assert step.funding is not None
     due = min(step.funding.due, step.today)
     step.funding = None
-    step.drop(Thread.DEBTOR)
+    step.drop(Thread.DEBTOR, Thread.REDIAL)
     promise_broken(step, due)
 
 

@@ -84,7 +84,8 @@ def open_case(
         term_ends_on=term_ends_on,
     )
     step = Step(state, CaseEvent(outcome=O.NEW, at=at), rules)
-    step.owe(Thread.SWEEP, O.NEW)
+    if step.open_numbers():
+        step.owe(Thread.SWEEP, O.NEW)
     return _finish(step)
 
 

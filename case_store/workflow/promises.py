@@ -81,7 +81,7 @@ class Settled:
 
 def window_days(repeats: int, settings: WorkflowSettings) -> int:
     """How far out the next promise may lie after ``repeats`` broken or replaced ones."""
-    return max(1, settings.promise_days - repeats)
+    return max(1, settings.promise_days - repeats * settings.promise_shrink_days)
 
 
 def make_promise(
