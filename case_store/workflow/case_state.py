@@ -38,6 +38,7 @@ class Thread(StrEnum):
     DEBTOR = "debtor"
     CONTACT = "contact"
     REDIAL = "redial"
+    CALL_BACK = "call-back"
     PROMISE = "promise"
     ORDER = "order"  # look-up, registry, visit
     HOLD = "hold"  # compliance
@@ -199,4 +200,6 @@ class CaseEvent:
     visitors: tuple[str, ...] = ()
     result: OutcomeCode | None = None
     number: NumberTrack | None = None  # NUMBER_FOUND
+    call_at: datetime | None = None  # CALL_BACK_AGREED: aware
+    team: bool = False  # CALL_BACK_AGREED: anybody of the team calls, not ``by``
     rule: str | None = None  # NUMBER_REFUSED: the policy rule

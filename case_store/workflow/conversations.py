@@ -32,6 +32,9 @@ def _debtor_spoke(step: Step) -> None:
     if step.event.number_id is not None:
         step.put(replace(step.number(), swept=True, silent=()))
     step.drop(Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL, Thread.LEADER, Thread.ORDER)
+    agreed = step.pending.get(Thread.CALL_BACK)
+    if agreed is not None and step.now >= agreed.action.earliest:
+        step.drop(Thread.CALL_BACK)
     step.withdraw_orders(OrderKind.VISIT, OrderKind.REGISTRY)
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from case_store.workflow import work_orders
 from case_store.workflow.approvals import asks, decides, registry_empty
+from case_store.workflow.call_backs import call_back_agreed, cannot_call_back, is_due, late
 from case_store.workflow.case_state import CaseEvent, CaseState, NoticeKind, NumberTrack, Pending, Stage, Thread
 from case_store.workflow.conversations import (
     called_back,
@@ -133,7 +134,11 @@ def _let_time_pass(step: Step) -> None:
     if step.funding is not None and step.today > step.funding.due:
         funding_lapsed(step)
     for thread, each in list(step.pending.items()):
-        if not each.overdue and each.action.latest <= step.now:
+        if each.overdue or each.action.latest > step.now:
+            continue
+        if thread is Thread.CALL_BACK:
+            late(step, each)
+        else:
             _escalate(step, thread, each)
 
 
@@ -193,9 +198,12 @@ def _live(step: Step) -> Pending:
     step.drop(Thread.PROMISE)
     if step.sweeping and sweep_is_over(step):
         end_sweep(step)
+    cannot_call_back(step)
     if not step.pending:
         nothing_left(step)
-    live = min(step.pending.values(), key=lambda each: (each.action.latest, each.thread is not Thread.SWEEP))
+    live = is_due(step) or min(
+        step.pending.values(), key=lambda each: (each.action.latest, each.thread is not Thread.SWEEP)
+    )
     step.stage = _stage_of(step, live)
     return live
 
@@ -291,6 +299,7 @@ HANDLERS: dict[O, Callable[[Step], None]] = {
     O.MESSAGE_LEFT_1: contact_spoke,
     O.MESSAGE_LEFT_2: contact_spoke,
     O.CALLED_BACK: called_back,
+    O.CALL_BACK_AGREED: call_back_agreed,
     **dict.fromkeys(SILENT, nobody_answered),
     **dict.fromkeys(STRIKES, number_struck),
     O.NUMBER_INVALID: number_retired,

@@ -215,6 +215,7 @@ class Step:
         en: str,
         zh: str,
         number_id: str | None = None,
+        agent_id: str | None = None,
     ) -> None:
         action = NextAction(
             case_id=self.state.case_id,
@@ -226,6 +227,7 @@ class Step:
             reason_en=en,
             reason_zh=zh,
             number_id=number_id,
+            agent_id=agent_id,
         )
         self.pending[thread] = Pending(thread=thread, action=action, cause=cause)
 
@@ -276,13 +278,14 @@ class Step:
         """A call was made: obligations it answers, made within their window, are done."""
         own = self.number().channel.is_debtors_own if self.event.number_id else True
         self.drop(Thread.REDIAL)
-        for thread in (Thread.DEBTOR, Thread.CONTACT):
+        for thread in (Thread.DEBTOR, Thread.CONTACT, Thread.CALL_BACK):
             live = self.pending.get(thread)
             if live is None or self.now < live.action.earliest:
                 continue
             meant = live.action.number_id
             if meant is not None and self.event.number_id is not None:
-                answers = party_of(self.numbers[meant]) == party_of(self.number())
+                same = party_of(self.numbers[meant]) == party_of(self.number())
+                answers = same or (own and self.numbers[meant].channel is Channel.MOBILE)
             else:
                 answers = own if thread is Thread.DEBTOR or live.action.action == ActionCode.CALL_DEBTOR else not own
             if answers:

@@ -35,7 +35,7 @@ def end_sweep(step: Step) -> None:
         best = min(found, key=lambda each: RANK.index(each.cause) if each.cause in RANK else 0)
         step.drop(*({Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL} - {best.thread}))
         return
-    if Thread.ORDER in step.pending or Thread.LEADER in step.pending:
+    if any(each in step.pending for each in (Thread.ORDER, Thread.LEADER, Thread.CALL_BACK)):
         return
     silent = step.open_numbers()
     if not silent:
@@ -63,7 +63,7 @@ def nothing_left(step: Step) -> None:
 
 
 def locate(step: Step, cause: O) -> None:
-    step.drop(Thread.SWEEP, Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL, Thread.LEADER)
+    step.drop(Thread.SWEEP, Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL, Thread.CALL_BACK, Thread.LEADER)
     step.lost = True
     if step.looked_up:
         nothing_found(step, O.LOOKUP_EMPTY)
@@ -85,6 +85,7 @@ def nothing_found(step: Step, cause: O) -> None:
         step.owe(Thread.ORDER, cause)
 
 
+_ELSEWHERE = (Thread.DEBTOR, Thread.CONTACT, Thread.CALL_BACK, Thread.ORDER, Thread.LEADER)
 _OPEN_ORDERS = (OrderState.ASKED, OrderState.APPROVED)
 
 
@@ -108,7 +109,7 @@ def nobody_answered(step: Step) -> None:
     if step.held:
         return
     step.fulfil()
-    if step.sweeping:
+    if step.sweeping or Thread.CALL_BACK in step.pending:
         return
     if all(_is_lost(each, step.settings) for each in step.open_numbers()):
         locate(step, O.LOST_CONTACT)
@@ -195,7 +196,7 @@ def number_retired(step: Step) -> None:
         if not step.sweeping:
             nothing_left(step)
     elif not step.sweeping:
-        if not any(each in step.pending for each in (Thread.DEBTOR, Thread.CONTACT, Thread.ORDER, Thread.LEADER)):
+        if not any(each in step.pending for each in _ELSEWHERE):
             redial(step, O.NUMBER_INVALID, left)
     elif not sweep_is_over(step):
         _go_on_today(step)

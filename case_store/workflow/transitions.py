@@ -24,6 +24,7 @@ class ActionCode(StrEnum):
     PRESS_AGAIN = "press-again"  # 再次施压
     CONTACT_AGAIN = "contact-again"  # 再次联系
     REDIAL = "redial"  # 换时段再拨
+    CALL_BACK = "call-back"  # 约定回拨
     LOOK_UP = "look-up"  # 电话查找
     REQUEST_REGISTRY = "request-registry"  # 调户籍
     PROPOSE_VISIT = "propose-visit"  # 建议外访
@@ -92,6 +93,8 @@ TABLE: tuple[Row, ...] = (
         "message left with little hope: contact again in 3 to 7 days", "留电2（较无代偿和联络希望）：3-7天内再次联系"),
     Row(O.CALLED_BACK, A.CALL_DEBTOR, "D+1", "D+7", R.DEBTOR, W.COLLECTOR, None, "P",
         "somebody called back: follow up within 7 days", "有人回电：7天内跟进"),
+    Row(O.CALL_BACK_AGREED, A.CALL_BACK, "minute", "minute", R.ANYONE, W.COLLECTOR, "late → the whole team", "P",
+        "a call-back was agreed for a stated minute", "约定回拨：按约定时间回拨"),
     Row(O.NO_ANSWER, A.REDIAL, "daypart", "D+1", R.ANYONE, W.DIALER, "3 days × 3 dayparts silent → lost contact", "D, F",
         "rang out: dial again in another part of the day until somebody answers", "无人接听：换时段再拨，打到有人接听"),
     Row(O.BUSY, A.REDIAL, "daypart", "D+1", R.ANYONE, W.DIALER, "3 days × 3 dayparts silent → lost contact", "D, F",

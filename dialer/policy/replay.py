@@ -27,7 +27,14 @@ from dialer.policy.rules import PolicySet
 
 _STANDS = HOLDS | {OutcomeCode.REFUSED_CONTACT, OutcomeCode.FRAUD_CLAIM}
 """What somebody said that stops us holds wherever it was said, a call that should not have been made included."""
-_CALLS = BY_DEBTOR | BY_CONTACT | SILENT | frozenset(STRIKES) | _STANDS | {OutcomeCode.FRAUD_CONFIRMED}
+_CALLS = (
+    BY_DEBTOR
+    | BY_CONTACT
+    | SILENT
+    | frozenset(STRIKES)
+    | _STANDS
+    | {OutcomeCode.FRAUD_CONFIRMED, OutcomeCode.CALL_BACK_AGREED}
+)
 _NETWORK = {
     OutcomeCode.NO_ANSWER: ProgressCategory.NO_ANSWER,
     OutcomeCode.BUSY: ProgressCategory.BUSY,
@@ -57,7 +64,8 @@ class _Replay:
         self.refusals: list[dict[str, Any]] = []
         self.notices: list[dict[str, Any]] = []
         self.steps: list[dict[str, Any]] = []
-        self._take(self._opened())
+        self.state: CaseState = self._opened()
+        self._take(self.state)
 
     def run(self) -> dict[str, Any]:
         self._settle_permissions(self.state.as_of)
@@ -259,6 +267,8 @@ class _Replay:
             result=event.result,
             number=_track(event.found) if event.found is not None else None,
             rule=event.rule,
+            call_at=event.call_at,
+            team=event.team,
         )
 
     def _made(self, event: EventIn, number_id: str) -> PastCall:
@@ -314,6 +324,7 @@ def _action(action: NextAction | None, zone_name: str) -> dict[str, Any] | None:
         "owner": action.owner,
         "escalation": action.escalation,
         "number": action.number_id,
+        "agent": action.agent_id,
         "reason_en": action.reason_en,
         "reason_zh": action.reason_zh,
     }
