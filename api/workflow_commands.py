@@ -20,7 +20,8 @@ from config.clock import SystemClock
 from config.errors import BadInput, describe_shape
 from config.settings import load_settings
 from dialer.followup import standing_of
-from dialer.policy.replay import as_text, read_replay, replay
+from dialer.policy.replay import as_text, replay
+from dialer.policy.replay_file import read_replays, schema
 
 app = typer.Typer(invoke_without_command=True, help="The collections workflow: explain a case, replay a what-if")
 
@@ -67,11 +68,24 @@ def replay_file(
     file: Annotated[Path, typer.Argument(help="A case, its calendar, policy sets and dated events: docs/workflow.md")],
     as_json: Json = False,
 ) -> None:
-    """What would come next? Exit code 2 when an event of the file is refused."""
-    result = replay(read_replay(file))
-    say(as_json, result, lambda console: console.print(as_text(result), markup=False, highlight=False))
-    if result.get("refusals"):
+    """What would come next? A file may hold a list of cases. Exit code 2 when an event of the file is refused."""
+    read = read_replays(file)
+    listed = isinstance(read, tuple)
+    results = [replay(case) for case in (read if isinstance(read, tuple) else (read,))]
+
+    def draw(console: Console) -> None:
+        for result in results:
+            console.print(as_text(result) + ("\n" if listed else ""), markup=False, highlight=False, soft_wrap=True)
+
+    say(as_json, {"cases": results} if listed else results[0], draw)
+    if any(result["refusals"] for result in results):
         raise typer.Exit(BAD_INPUT)
+
+
+@app.command("schema")
+def show_schema(as_json: Json = False) -> None:
+    """The JSON schema of a replay file."""
+    say(as_json, schema(), lambda console: console.print_json(data=schema()))
 
 
 def show_agenda(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store.database import Database, Unit
 from case_store.model import NextAction, StoredAction
-from case_store.tables import LIVE, REDIAL, cases, next_actions, sweep_cases
+from case_store.tables import CALL_BACK, LIVE, REDIAL, cases, next_actions, sweep_cases
 from config.identity import new_id
 
 
@@ -75,24 +75,27 @@ class Agenda:
         limit: int = 100,
         lease: timedelta = timedelta(minutes=2),
         campaign_id: str | None = None,
+        call_backs: bool = False,
     ) -> tuple[StoredAction, ...]:
         """Take due actions for this node; another node gets them again when the lease runs out.
 
-        ``campaign_id``: only redials (they name their number) of cases that this campaign works.
+        ``campaign_id``: only redials (they name their number) of cases that this campaign works; with ``call_backs``
+        the agreed call-backs of those cases instead, whoever owns them.
         """
         query = (
             select(next_actions)
             .where(
                 next_actions.c.state == LIVE,
                 next_actions.c.earliest <= now,
-                next_actions.c.owner == owner,
                 next_actions.c.claimed_until.is_(None) | (next_actions.c.claimed_until < now),
             )
             .order_by(next_actions.c.earliest, next_actions.c.id)
             .limit(limit)
         )
+        if not call_backs:
+            query = query.where(next_actions.c.owner == owner)
         if campaign_id is not None:
-            query = _of_campaign(query, campaign_id)
+            query = _of_campaign(query, campaign_id, CALL_BACK if call_backs else REDIAL)
         async with self._database.write() as unit:
             rows = (await unit.connection.execute(query.with_for_update(skip_locked=True, of=next_actions))).all()
             await unit.connection.execute(
@@ -112,14 +115,20 @@ class Agenda:
             )
 
     async def next_redial(self, campaign_id: str, now: datetime) -> datetime | None:
-        """When the next redial of a campaign's cases may be claimed; None: there is none. Not before ``now``."""
-        query = select(next_actions.c.earliest, next_actions.c.claimed_until).where(
-            next_actions.c.state == LIVE, next_actions.c.owner == "dialer"
-        )
-        query = _of_campaign(query, campaign_id).order_by(next_actions.c.earliest, next_actions.c.id).limit(50)
+        """When the next redial or call-back of a campaign's cases may be claimed; None: there is none. Not before ``now``."""
+        ahead = []
         async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
-        return min((max(row.earliest, row.claimed_until or row.earliest, now) for row in rows), default=None)
+            for action in (CALL_BACK, REDIAL):
+                query = select(next_actions.c.earliest, next_actions.c.claimed_until).where(
+                    next_actions.c.state == LIVE
+                )
+                if action is REDIAL:
+                    query = query.where(next_actions.c.owner == "dialer")
+                query = _of_campaign(query, campaign_id, action)
+                query = query.order_by(next_actions.c.earliest, next_actions.c.id).limit(50)
+                rows = (await connection.execute(query)).all()
+                ahead += [max(row.earliest, row.claimed_until or row.earliest, now) for row in rows]
+        return min(ahead, default=None)
 
     async def to_look_at(self, now: datetime, *, limit: int = 200) -> tuple[str, ...]:
         """Cases in which the clock alone changes something by ``now``, the longest waiting first."""
@@ -162,12 +171,12 @@ class Agenda:
             return tuple(as_action(row) for row in await connection.execute(query))
 
 
-def _of_campaign(query: Any, campaign_id: str) -> Any:
-    # Asked a case at a time: a planner must start from the few redials, not from the many cases of the campaign.
+def _of_campaign(query: Any, campaign_id: str, action: Any) -> Any:
+    # Asked a case at a time: a planner must start from the few redials (call-backs), not from the many cases of the campaign.
     works_it = select(sweep_cases.c.case_id).where(
         sweep_cases.c.campaign_id == campaign_id, sweep_cases.c.case_id == next_actions.c.case_id
     )
-    return query.where(next_actions.c.action == REDIAL, works_it.exists())
+    return query.where(next_actions.c.action == action, works_it.exists())
 
 
 async def live_action(connection: AsyncConnection, case_id: str) -> StoredAction | None:
@@ -211,6 +220,7 @@ async def set_action(
         reason_en=action.reason_en,
         reason_zh=action.reason_zh,
         number_id=action.number_id,
+        agent_id=action.agent_id,
         state="live",
         set_at=now,
     )
@@ -249,6 +259,7 @@ def action_row(action: StoredAction) -> dict[str, Any]:
         "reason_en": action.reason_en,
         "reason_zh": action.reason_zh,
         "number_id": action.number_id,
+        "agent_id": action.agent_id,
         "state": action.state,
         "set_at": action.set_at,
         "ended_at": action.ended_at,
@@ -271,6 +282,7 @@ def action_row_names() -> tuple[str, ...]:
         "reason_en",
         "reason_zh",
         "number_id",
+        "agent_id",
         "state",
         "set_at",
         "ended_at",

@@ -171,6 +171,7 @@ class NextAction:
     reason_en: str
     reason_zh: str
     number_id: str | None = None
+    agent_id: str | None = None  # the log-in name of the one person it belongs to; None: whoever owns it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

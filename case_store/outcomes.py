@@ -86,7 +86,7 @@ class Conclusion:
     look_at: datetime | None = None  # when the clock alone changes something: a window lapses, a promise settles
     balance: Decimal | None = None  # what is owed now, after payments and waivers
     reopens: bool = False  # a reversed payment opens a paid case again
-    turned_promise: str | None = None  # the newest verdict fell with a payment: kept, partial or broken now
+    turned_promise: str | None = None  # the newest verdict fell with a payment: kept, partial, broken or live now
     permitted: tuple[str, ...] = ()  # numbers that may be called again: their sweeps forget the refusal
     orders: tuple[dict[str, Any], ...] = ()  # work orders that changed, as rows
     notices: tuple[dict[str, Any], ...] = ()  # raised for people to see: WINDOW_BLOCKED, OVERDUE, VERDICT, …
@@ -312,7 +312,11 @@ async def _turn_promise(unit: Unit, case_id: str, verdict: str, now: datetime) -
         .limit(1)
         .scalar_subquery()
     )
-    await unit.connection.execute(update(promises).where(promises.c.id == newest).values(state=verdict, settled_at=now))
+    await unit.connection.execute(
+        update(promises)
+        .where(promises.c.id == newest)
+        .values(state=verdict, settled_at=None if verdict == "live" else now)
+    )
 
 
 async def _keep_order(unit: Unit, case_id: str, order: dict[str, Any], now: datetime) -> None:

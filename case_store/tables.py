@@ -51,6 +51,7 @@ IN_FLIGHT: list[ColumnElement[str]] = [
 ]
 LIVE: ColumnElement[str] = literal_column("'live'")
 REDIAL: ColumnElement[str] = literal_column("'redial'")
+CALL_BACK: ColumnElement[str] = literal_column("'call-back'")
 CLAIMED: ColumnElement[str] = literal_column("'claimed'")
 _IN_FLIGHT_SQL = text("state IN ('booked', 'dialing', 'answered')")
 
@@ -572,6 +573,7 @@ next_actions = Table(
     Column("reason_en", Text, nullable=False),
     Column("reason_zh", Text, nullable=False),
     Column("number_id", String(40)),
+    Column("agent_id", String(64)),
     Column("state", String(16), nullable=False),
     Column("set_at", Instant, nullable=False),
     Column("ended_at", Instant),
@@ -609,6 +611,13 @@ next_actions = Table(
         "id",
         sqlite_where=text("state = 'live' AND action = 'redial'"),
         postgresql_where=text("state = 'live' AND action = 'redial'"),
+    ),
+    Index(
+        "ix_next_actions_call_back",
+        "earliest",
+        "id",
+        sqlite_where=text("state = 'live' AND action = 'call-back'"),
+        postgresql_where=text("state = 'live' AND action = 'call-back'"),
     ),
     # When the clock alone changes something: the scheduler reads only the head of it.
     Index(

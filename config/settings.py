@@ -54,6 +54,10 @@ class TrunkSettings(Section):
     session_expires: Annotated[int, Field(ge=0, le=86400, description="RFC 4028; 0: none")] = 1800
     ptime: Annotated[Literal[20, 30], Field(description="Milliseconds of sound a packet")] = 20
     codecs: Annotated[tuple[Literal["PCMA", "PCMU"], ...], Field(min_length=1)] = ("PCMA", "PCMU")
+    protected: Annotated[
+        bool,
+        Field(description="A line under the carrier's protection: the caps of cn-carrier bind (3 in 24 h, 10 in 30 d)"),
+    ] = False
     media_hosts: Annotated[
         tuple[str, ...],
         Field(description="Networks RTP may come from besides the address in the session description"),
@@ -263,6 +267,12 @@ class WorkflowSettings(Section):
     """Figures of the SOP that a client or a site may set; the defaults are the SOP's."""
 
     promise_days: Annotated[int, Field(ge=1, le=31, description="A promise must be paid within so many days")] = 3
+    promise_shrink_days: Annotated[
+        int,
+        Field(
+            ge=0, le=31, description="Days a promise's window loses for each broken or replaced one; at least 1 is left"
+        ),
+    ] = 1
     promise_grace_days: Annotated[int, Field(ge=0, le=14, description="Days a payment may take to be posted")] = 1
     promise_kept_share: Annotated[
         Decimal, Field(gt=0, le=1, description="Share of the promised amount that counts as kept")
@@ -273,6 +283,9 @@ class WorkflowSettings(Section):
     collector_rules: Annotated[
         str, Field(min_length=1, max_length=64, description="Version of the collectors' rules a training must name")
     ] = "2026-1"
+    call_back_minutes: Annotated[
+        int, Field(ge=1, le=240, description="An agreed call-back is late after so many minutes: then anybody calls")
+    ] = 15
     registry_allowed: Annotated[bool, Field(description="Household-registry checks may be asked for")] = False
 
 
@@ -323,6 +336,7 @@ class Settings(BaseSettings):
     policy_sets: Annotated[tuple[str, ...], Field(description="Rule sets in force; the strictest figure wins")] = (
         "cn-gbt45251-2025",
         "cn-cba-2026",
+        "cn-carrier",
     )
     sip: SipSettings = SipSettings()
     trunks: tuple[TrunkSettings, ...] = ()

@@ -199,7 +199,7 @@ class CampaignRunner:
                 await self._scheduler.refused(redial, verdict)
 
         call_id = CallId(new_id("call"))
-        agent = self._floor.reserve(call_id)
+        agent = self._reserve_for(call_id, redial)
         if agent is None:
             if redial is not None:
                 await refused(None)
@@ -213,6 +213,14 @@ class CampaignRunner:
             )
         finally:
             self._let_go(agent, call_id)
+
+    def _reserve_for(self, call_id: CallId, redial: Redial | None) -> Agent | None:
+        """A call-back is for the agent who agreed on it, as long as it is not late; everything else is for anybody."""
+        named = redial.action.agent_id if redial is not None else None
+        if named is None:
+            return self._floor.reserve(call_id)
+        mine = next((one for one in self._floor if named in (one.id, one.name)), None)
+        return self._floor.reserve(call_id, mine.id) if mine is not None else None
 
     async def _dial_for_nobody(self, setter: PaceSetter, pace: Pace, place: int, candidate: Candidate) -> None:
         zones = candidate_zones(candidate.e164, candidate.case_region or None)

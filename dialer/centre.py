@@ -137,7 +137,11 @@ class Centre:
         )
         self.workshop = Workshop(settings, settings.vault.workers)
         self._sets = load_sets(settings.policy_sets)
-        self.judge = judge_by(self._sets, timedelta(hours=settings.floor.lockout_hours))
+        self.judge = judge_by(
+            self._sets,
+            timedelta(hours=settings.floor.lockout_hours),
+            protected=any(trunk.protected for trunk in settings.trunks),
+        )
         self.follow_up = FollowUp(store, settings, calendar_of, self._sets)
         self.scheduler = Scheduler(store, self.follow_up, self.clock, self.node)
         self.agents = Agents(

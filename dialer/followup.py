@@ -30,12 +30,12 @@ from case_store.workflow import (
     open_case,
 )
 from case_store.workflow import CaseState as Standing
-from case_store.workflow.look import look_at
+from case_store.workflow.conversations import ANSWERED_BY_OTHERS
 from case_store.workflow.work_orders import OrderState
 from config.calendars import Calendar
 from config.settings import Settings
-from dialer.policy import PolicySet, decide, load_sets
-from dialer.policy.case_view import CaseView, permission_events
+from dialer.policy import PolicySet, load_sets
+from dialer.policy.case_view import CaseView, next_look, permission_events
 from dialer.policy.regions import candidate_zones
 from dialer.surroundings import view_of
 
@@ -72,6 +72,7 @@ class FollowUp:
         self._calendars = calendars
         self._sets = sets
         self._lockout = timedelta(hours=settings.floor.lockout_hours)
+        self._protected = any(trunk.protected for trunk in settings.trunks)
 
     async def concluded(self, outcome: NewOutcome, now: datetime) -> NextAction | None:
         """A person or the network concluded something about a call. Raises the workflow's refusals (``BadInput`` kinds)."""
@@ -117,7 +118,7 @@ class FollowUp:
     async def standing(self, case_id: str, now: datetime) -> Standing:
         """Where the workflow sees the case, without changing it."""
         file = await self._store.outcomes.file(case_id, now)
-        return self._standing(file, view_of(file, self._lockout))
+        return self._standing(file, view_of(file, self._lockout, protected=self._protected))
 
     def conclude(self, file: CaseFile, event: CaseEvent) -> Conclusion:
         """Pure: what follows from ``event`` for a case read with its surroundings (the call just made is among them).
@@ -125,7 +126,7 @@ class FollowUp:
         After the event the policy is asked about every live number: what it refuses beyond the live action is told
         to the workflow as ``NUMBER_REFUSED``, what it permits again as ``NUMBER_PERMITTED``.
         """
-        view = view_of(file, self._lockout)
+        view = view_of(file, self._lockout, protected=self._protected)
         before = self._standing(file, view)
         if event.at < before.as_of:  # the clock was stepped back: nothing that happened is lost over it
             log.warning("clock-stepped-back", case=file.case.id, by=(before.as_of - event.at).total_seconds())
@@ -141,38 +142,28 @@ class FollowUp:
             notices += after.notices
             if told.outcome is OutcomeCode.NUMBER_PERMITTED and told.number_id is not None:
                 permitted.append(told.number_id)
-        promised = _newly_promised(before, after)
+        revived = _revived(before, after)
+        promised = _newly_promised(before, after) and not revived
         return Conclusion(
             next_action=after.next_action,
             case_state=_case_state(after),
             state_reason=after.cause.value if after.stage in (Stage.HELD, Stage.FRAUD, Stage.ENDED) else None,
             number_states=_changed_numbers(file, after),
             stop_sweep=after.promise is not None or after.stage in (Stage.HELD, Stage.FRAUD, Stage.ENDED),
-            block_person=event.outcome is OutcomeCode.REFUSED_CONTACT,
+            block_person=event.outcome is OutcomeCode.REFUSED_CONTACT and not _said_by_another(before, event),
             promise=promised,
             settle_promise=_settled(before, after) if not promised else None,
             workflow=after.to_dict(),
-            look_at=self._look_at(view, after, event.at),
+            look_at=next_look(after, view, self._sets, self._settings.workflow, event.at),
             balance=after.balance,
             reopens=before.is_terminal and not after.is_terminal,
-            turned_promise=_turned(before, after),
+            turned_promise="live" if revived else _turned(before, after),
             permitted=tuple(permitted),
             orders=_changed_orders(before, after),
             notices=tuple(
                 {"notice": one.kind.value, "en": one.en, "zh": one.zh, "number_id": one.number_id} for one in notices
             ),
         )
-
-    def _look_at(self, view: CaseView, after: Standing, now: datetime) -> datetime | None:
-        """When the clock must look again: a window closes, a promise settles, or a refusal of the policy lapses."""
-        edges = [look_at(after, self._settings.workflow)]
-        if not after.is_terminal:
-            edges += [
-                decide(view.request(after, number.id, now), view.facts(after, number.id), self._sets).until
-                for number in after.numbers
-                if number.refused_by is not None and number.state is NumberState.LIVE
-            ]
-        return min((edge for edge in edges if edge is not None and edge > now), default=None)
 
     def _rules(self, file: CaseFile, view: CaseView, state: Standing, now: datetime) -> Rules:
         client = next((one for one in self._settings.clients if one.name == file.client), None)
@@ -278,9 +269,26 @@ def _settled(before: Standing, after: Standing) -> str | None:
     """How the live promise ended, when this event ended it."""
     if before.promise is None or after.promise is not None:
         return None
-    if len(after.settled) > len(before.settled):
+    if after.settled and after.settled[-1:] != before.settled[-1:]:
         return after.settled[-1].verdict.value.removeprefix("PROMISE_").lower()
     return "withdrawn"
+
+
+def _said_by_another(before: Standing, event: CaseEvent) -> bool:
+    """Whoever answers at the debtor's workplace or home speaks for that line, not for the debtor."""
+    number = before.number(event.number_id or "")
+    return number is not None and number.channel in ANSWERED_BY_OTHERS
+
+
+def _revived(before: Standing, after: Standing) -> bool:
+    """A reversed payment took back a verdict before its promise was due."""
+    return (
+        before.promise is None
+        and after.promise is not None
+        and bool(before.settled)
+        and before.settled[-1].promise == after.promise
+        and after.settled[-1:] != before.settled[-1:]
+    )
 
 
 def _newly_promised(before: Standing, after: Standing) -> bool:

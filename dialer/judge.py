@@ -16,12 +16,13 @@ from dialer.policy.request import Purpose
 from dialer.surroundings import LOCK_OUT, agreed, inconvenient, lock_out, meant_person, opt_out, past_call
 
 
-def judge_by(sets: Sequence[PolicySet], lockout: timedelta = LOCK_OUT) -> Judge:
-    """What ``Attempts.book`` asks. Pure; the strictest of all sets wins. ``lockout`` protects whoever was abandoned."""
+def judge_by(sets: Sequence[PolicySet], lockout: timedelta = LOCK_OUT, *, protected: bool = False) -> Judge:
+    """What ``Attempts.book`` asks. Pure; the strictest of all sets wins. ``lockout`` protects whoever was abandoned;
+    ``protected``: a trunk lies under carrier protection, so every call is counted as if it took that one."""
 
     def judge(facts: CallFacts) -> Verdict:
         standing = _standing(facts)
-        return decide(request_of(facts, standing), policy_facts(facts, standing, lockout), sets)
+        return decide(request_of(facts, standing, protected=protected), policy_facts(facts, standing, lockout), sets)
 
     return judge
 
@@ -30,7 +31,7 @@ def _standing(facts: CallFacts) -> CaseState | None:
     return None if facts.workflow is None else CaseState.from_dict(facts.workflow)
 
 
-def request_of(facts: CallFacts, standing: CaseState | None = None) -> CallRequest:
+def request_of(facts: CallFacts, standing: CaseState | None = None, *, protected: bool = False) -> CallRequest:
     candidate = facts.candidate
     action = standing.next_action if standing is not None else None
     confirming = action is not None and action.action == ActionCode.CONFIRM_FRAUD
@@ -43,6 +44,7 @@ def request_of(facts: CallFacts, standing: CaseState | None = None) -> CallReque
         debtor_id=candidate.debtor_person_id,
         debt_id=candidate.debt_id,
         address_region=candidate.case_region or None,
+        protected_route=protected,
         purpose=Purpose.CONFIRM_FRAUD if confirming else Purpose.COLLECT,
     )
 

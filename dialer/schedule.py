@@ -1,8 +1,9 @@
 """The scheduler: what is due happens, at the right hour at the callee, whatever the clock and the process did meanwhile.
 
-Two kinds of work. *Looks*: cases in which the clock alone changes something (a promise settles, a window lapses, a
+Three kinds of work. *Looks*: cases in which the clock alone changes something (a promise settles, a window lapses, a
 refusal of the policy ends) get ``TIME_PASSED`` through the workflow. *Redials*: due actions of the dialer become
-attempts of the campaign that works the case. Nothing is remembered here: both are read from the store by their time,
+attempts of the campaign that works the case. *Call-backs*: at the agreed minute the same, for the agent who agreed on
+it while that agent is ready, for anybody once it is late. Nothing is remembered here: both are read from the store by their time,
 so a restart loses nothing, a clock that jumps ahead finds everything, and one that is put back waits.
 """
 
@@ -67,12 +68,14 @@ class Scheduler:
         return len(due)
 
     async def redials(self, campaign_id: str, limit: int) -> list[Redial]:
-        """Due redials of a campaign's cases, claimed for this node. A redial without its number is told to the workflow."""
+        """Due call-backs, then due redials of a campaign's cases, claimed for this node; the agreed minute goes first."""
         now = self._clock.now()
+        claim = self._store.agenda.claim_due
+        due = list(await claim(self._node, now, limit=limit, campaign_id=campaign_id, call_backs=True))
+        if len(due) < limit:
+            due += await claim(self._node, now, owner="dialer", limit=limit - len(due), campaign_id=campaign_id)
         found = []
-        for action in await self._store.agenda.claim_due(
-            self._node, now, owner="dialer", limit=limit, campaign_id=campaign_id
-        ):
+        for action in due:
             candidate = None
             if action.number_id is not None:
                 candidate = await self._store.sweep.candidate(campaign_id, action.number_id)

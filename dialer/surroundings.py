@@ -15,8 +15,9 @@ from case_store.outcomes import CaseFile
 from dialer.policy.case_view import CaseView
 
 LOCK_OUT = timedelta(hours=72)
-"""After a call nobody was free to take, number and person are left alone so long (Ofcom, persistent misuse statement
-2016), unless ``floor.lockout_hours`` says otherwise."""
+"""After a call nobody was free to take, number and person are left alone so long. A product decision: 72 hours is what
+Ofcom's former statement on persistent misuse (2016) asked for before such a number was dialed predictively again, but none
+of the rule sets here demands it. ``floor.lockout_hours`` changes it; counsel must confirm."""
 
 
 def meant_person(candidate: Candidate) -> str:
@@ -24,7 +25,7 @@ def meant_person(candidate: Candidate) -> str:
     return candidate.debtor_person_id if candidate.channel.is_debtors_own else candidate.person_id
 
 
-def view_of(file: CaseFile, lockout: timedelta = LOCK_OUT) -> CaseView:
+def view_of(file: CaseFile, lockout: timedelta = LOCK_OUT, *, protected: bool = False) -> CaseView:
     """A case file read with its surroundings, as the policy sees the case."""
     around = file.surroundings
     lines = around.lines if around is not None else ()
@@ -36,6 +37,7 @@ def view_of(file: CaseFile, lockout: timedelta = LOCK_OUT) -> CaseView:
         e164={one.number_id: one.e164 for one in lines},
         person={one.number_id: meant_person(one) for one in lines},
         address_region=file.case.region or None,
+        protected_route=protected,
         calls=tuple(past_call(call) for call in history),
         agreed_hours=tuple(
             agreed(one, person) for one in said if one.kind == "hours" for person in _people(one, lines)

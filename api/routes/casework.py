@@ -37,6 +37,7 @@ NEEDS: dict[OutcomeCode, Permission] = {
             O.MESSAGE_LEFT_1,
             O.MESSAGE_LEFT_2,
             O.CALLED_BACK,
+            O.CALL_BACK_AGREED,
             *SILENT,
             *STRIKES,
             *HOLDS,
@@ -87,6 +88,8 @@ class OutcomeIn(Shape):
     legal_basis: Annotated[str, Field(max_length=500)] | None = Field(default=None, description="Of a registry check")
     visitors: Annotated[tuple[Name, ...], Field(max_length=8)] = ()
     result: OutcomeCode | None = Field(default=None, description="Of a visit: an outcome that re-enters the table")
+    call_at: datetime | None = Field(default=None, description="Of an agreed call-back: with its offset")
+    team: bool = Field(default=False, description="Of a call-back: anybody of the team calls, not whoever enters it")
     note: Annotated[str, Field(max_length=2000)] = ""
 
 
@@ -105,6 +108,7 @@ class ActionShape(Shape):
     reason_en: str
     reason_zh: str
     number_id: str | None
+    agent_id: str | None = None
 
 
 class EnteredShape(Shape):
@@ -194,7 +198,15 @@ def _event(given: OutcomeIn, principal: Principal, at: datetime, number_id: str 
         legal_basis=given.legal_basis,
         visitors=tuple(given.visitors),
         result=given.result,
+        call_at=_aware(given.call_at),
+        team=given.team,
     )
+
+
+def _aware(at: datetime | None) -> datetime | None:
+    if at is not None and at.tzinfo is None:
+        raise BadInput("has no offset", field="call_at", remedy="write 2026-03-02T15:00:00+08:00")
+    return at
 
 
 @router.post("/cases/{case_id}/events", status_code=201, responses=documented(401, 403, 404, 409, 422))

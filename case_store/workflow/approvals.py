@@ -34,8 +34,12 @@ def asks(kind: OrderKind) -> Callable[[Step], None]:
             raise promises.PromiseOverBalance(
                 "the waiver is larger than the balance", field="amount", remedy="waive at most the balance"
             )
-        if kind is OrderKind.EXTENSION and order.until is not None and order.until < step.today:
-            raise BadEvent("an extension must reach into the future", field="on", remedy="give a later day")
+        if kind is OrderKind.EXTENSION and order.until is not None:
+            least = max(step.today, step.term_ends_on or step.today)
+            if order.until <= least:
+                raise BadEvent(
+                    "an extension must reach beyond the term", field="on", remedy=f"give a day after {least}"
+                )
         step.withdraw_orders(kind)
         step.orders = (*step.orders, order)
         if kind is OrderKind.REGISTRY:

@@ -38,9 +38,11 @@ class Thread(StrEnum):
     DEBTOR = "debtor"
     CONTACT = "contact"
     REDIAL = "redial"
+    CALL_BACK = "call-back"
     PROMISE = "promise"
     ORDER = "order"  # look-up, registry, visit
-    HOLD = "hold"  # fraud steps and compliance
+    HOLD = "hold"  # compliance
+    FRAUD = "fraud"  # the steps of a fraud claim
     LEADER = "leader"
 
 
@@ -95,6 +97,15 @@ class Pending:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Messages:
+    """Messages left with one contact (or on one of the debtor's own lines) since anybody called back."""
+
+    contact: str
+    left_1: int = 0
+    left_2: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Funding:
     """筹款中: the money is to be found by ``due``; extended at most once."""
 
@@ -126,8 +137,7 @@ class CaseState:
     funding: Funding | None = None
     payments: tuple[Payment, ...] = ()
     negotiated_in_a_row: int = 0
-    left_1: int = 0
-    left_2: int = 0
+    messages: tuple[Messages, ...] = ()
     fraud_claimed_on: date | None = None
     orders: tuple[WorkOrder, ...] = ()
     term_ends_on: date | None = None
@@ -190,4 +200,6 @@ class CaseEvent:
     visitors: tuple[str, ...] = ()
     result: OutcomeCode | None = None
     number: NumberTrack | None = None  # NUMBER_FOUND
+    call_at: datetime | None = None  # CALL_BACK_AGREED: aware
+    team: bool = False  # CALL_BACK_AGREED: anybody of the team calls, not ``by``
     rule: str | None = None  # NUMBER_REFUSED: the policy rule

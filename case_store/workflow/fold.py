@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from case_store.workflow import work_orders
 from case_store.workflow.approvals import asks, decides, registry_empty
+from case_store.workflow.call_backs import call_back_agreed, cannot_call_back, is_due, late
 from case_store.workflow.case_state import CaseEvent, CaseState, NoticeKind, NumberTrack, Pending, Stage, Thread
 from case_store.workflow.conversations import (
     called_back,
@@ -29,6 +30,7 @@ from case_store.workflow.holding import fraud_claim, fraud_rejected, fraud_step,
 from case_store.workflow.outcomes import BY_DEBTOR, HOLDS, SILENT, STRIKES, VERDICTS
 from case_store.workflow.outcomes import OutcomeCode as O
 from case_store.workflow.promising import (
+    paid_off,
     payment_posted,
     payment_reversed,
     promise_step,
@@ -83,7 +85,8 @@ def open_case(
         term_ends_on=term_ends_on,
     )
     step = Step(state, CaseEvent(outcome=O.NEW, at=at), rules)
-    step.owe(Thread.SWEEP, O.NEW)
+    if step.open_numbers():
+        step.owe(Thread.SWEEP, O.NEW)
     return _finish(step)
 
 
@@ -131,7 +134,11 @@ def _let_time_pass(step: Step) -> None:
     if step.funding is not None and step.today > step.funding.due:
         funding_lapsed(step)
     for thread, each in list(step.pending.items()):
-        if not each.overdue and each.action.latest <= step.now:
+        if each.overdue or each.action.latest > step.now:
+            continue
+        if thread is Thread.CALL_BACK:
+            late(step, each)
+        else:
             _escalate(step, thread, each)
 
 
@@ -165,8 +172,7 @@ def _finish(step: Step) -> CaseState:
         funding=step.funding,
         payments=step.payments,
         negotiated_in_a_row=step.negotiated_in_a_row,
-        left_1=step.left_1,
-        left_2=step.left_2,
+        messages=tuple(step.messages.values()),
         fraud_claimed_on=step.fraud_claimed_on,
         orders=step.orders,
         term_ends_on=step.term_ends_on,
@@ -182,7 +188,9 @@ def _finish(step: Step) -> CaseState:
 
 def _live(step: Step) -> Pending:
     if step.held:
-        return step.pending[Thread.HOLD]
+        held = step.pending.get(Thread.HOLD)
+        step.stage = Stage.FRAUD if held is None else Stage.HELD
+        return held or step.pending[Thread.FRAUD]
     if step.promise is not None:
         step.stage = Stage.FOLLOW_UP
         step.pending = {Thread.PROMISE: promise_step(step)}
@@ -190,9 +198,12 @@ def _live(step: Step) -> Pending:
     step.drop(Thread.PROMISE)
     if step.sweeping and sweep_is_over(step):
         end_sweep(step)
+    cannot_call_back(step)
     if not step.pending:
         nothing_left(step)
-    live = min(step.pending.values(), key=lambda each: (each.action.latest, each.thread is not Thread.SWEEP))
+    live = is_due(step) or min(
+        step.pending.values(), key=lambda each: (each.action.latest, each.thread is not Thread.SWEEP)
+    )
     step.stage = _stage_of(step, live)
     return live
 
@@ -211,7 +222,7 @@ def _ends(step: Step) -> None:
 
 
 def _paid(step: Step) -> None:
-    step.end(O.PAID)
+    paid_off(step)
 
 
 def _term_ended(step: Step) -> None:
@@ -288,6 +299,7 @@ HANDLERS: dict[O, Callable[[Step], None]] = {
     O.MESSAGE_LEFT_1: contact_spoke,
     O.MESSAGE_LEFT_2: contact_spoke,
     O.CALLED_BACK: called_back,
+    O.CALL_BACK_AGREED: call_back_agreed,
     **dict.fromkeys(SILENT, nobody_answered),
     **dict.fromkeys(STRIKES, number_struck),
     O.NUMBER_INVALID: number_retired,

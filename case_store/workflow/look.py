@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from case_store.workflow.case_state import CaseState
+from case_store.workflow.case_state import CaseState, Thread
 from config.calendars import day_begins, zone
 from config.settings import WorkflowSettings
 
@@ -20,6 +20,7 @@ def look_at(state: CaseState, settings: WorkflowSettings) -> datetime | None:
         return None
     where = zone(state.zone)
     edges = [each.action.latest for each in state.pending if not each.overdue]
+    edges += [each.action.earliest for each in state.pending if each.thread is Thread.CALL_BACK]
     if state.promise is not None:
         edges.append(day_begins(state.promise.due, where))
         edges.append(day_begins(state.promise.counts_until(settings) + _DAY, where))

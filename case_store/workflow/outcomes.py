@@ -24,6 +24,7 @@ class OutcomeCode(StrEnum):
     MESSAGE_LEFT_1 = "MESSAGE_LEFT_1"  # 留电1: good hope of payment on behalf 代偿 or of contact
     MESSAGE_LEFT_2 = "MESSAGE_LEFT_2"  # 留电2: little hope
     CALLED_BACK = "CALLED_BACK"  # 回电: somebody called back after a message
+    CALL_BACK_AGREED = "CALL_BACK_AGREED"  # 约定回拨: whoever answered asked to be called at a stated minute
     # --- nobody answered 无人接
     NO_ANSWER = "NO_ANSWER"  # 无人接听 (an answering machine counts as this)
     BUSY = "BUSY"  # 占线
@@ -131,6 +132,7 @@ ON_A_NUMBER = (
         OutcomeCode.NUMBER_REFUSED,
         OutcomeCode.NUMBER_PERMITTED,
         OutcomeCode.REFUSED_CONTACT,
+        OutcomeCode.CALL_BACK_AGREED,
     }
 )
 """Outcomes that make no sense without the number they happened on."""

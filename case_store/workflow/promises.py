@@ -60,6 +60,7 @@ class Promise:
     due: date
     reminded: bool = False
     asked_in: tuple[Daypart, ...] = ()
+    rung_in: tuple[Daypart, ...] = ()  # parts of the reminder's day in which nobody answered
     blocked: bool = False  # policy leaves no slot for the reminder or the due day; the team leader was told
 
     def counts_until(self, settings: WorkflowSettings) -> date:
@@ -73,12 +74,14 @@ class Settled:
 
     promise: Promise
     verdict: OutcomeCode
+    broken_before: int = 0  # promises broken in a row when it was settled
+    replaced_before: int = 0
     at: datetime
 
 
 def window_days(repeats: int, settings: WorkflowSettings) -> int:
     """How far out the next promise may lie after ``repeats`` broken or replaced ones."""
-    return max(1, settings.promise_days - repeats)
+    return max(1, settings.promise_days - repeats * settings.promise_shrink_days)
 
 
 def make_promise(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 
 from case_store.workflow import promises
 from case_store.workflow.case_state import (
@@ -26,16 +26,23 @@ _PART_ENDS = {
 }
 
 
-def use_promise_daypart(step: Step) -> None:
-    """A call in the life of a promise: it was the reminder, or one of the due day's three."""
+def use_promise_daypart(step: Step, *, heard: bool = True) -> None:
+    """A call in the life of a promise: it was the reminder, or one of the due day's three.
+
+    A reminder that nobody answered is tried again in the next part of its day.
+    """
     promise = step.promise
     assert promise is not None
+    part = daypart_of(step.now.astimezone(step.zone).time())
     if step.today == promise.due:
-        part = daypart_of(step.now.astimezone(step.zone).time())
         if part not in promise.asked_in:
             step.promise = replace(promise, asked_in=(*promise.asked_in, part), reminded=True)
     elif step.now >= step.pending[Thread.PROMISE].action.earliest:
-        step.promise = replace(promise, reminded=True)
+        if heard:
+            step.promise = replace(promise, reminded=True)
+        elif part not in promise.rung_in:
+            step.promise = replace(promise, rung_in=(*promise.rung_in, part))
+            step.drop(Thread.PROMISE)  # its window opens anew
 
 
 def promise_step(step: Step) -> Pending:
@@ -66,7 +73,7 @@ def _reminder(step: Step, promise: Promise) -> Pending | None:
     forbidden = True
     day = on
     while window is None and day > promise.made_on and day >= step.today:
-        window = fit(Days(day, day), Reach.DEBTOR, step.now, step.zone, step.slots)
+        window = _reminder_window(step, promise, day)
         forbidden = forbidden and step.slots.last(day, Reach.DEBTOR) is None
         day -= DAY  # pulled earlier, never later
     if window is None:
@@ -81,6 +88,22 @@ def _reminder(step: Step, promise: Promise) -> Pending | None:
         "remind one working day before the promise is due",
         "还款日前一工作日提醒",
     )
+
+
+def _reminder_window(step: Step, promise: Promise, day: date) -> Window | None:
+    window = fit(Days(day, day), Reach.DEBTOR, step.now, step.zone, step.slots)
+    if window is None or day != step.today or _part_at(step, window.earliest) not in promise.rung_in:
+        return window
+    for part, begins in DAYPART_BEGINS:
+        if part not in promise.rung_in:
+            later = in_daypart(day, begins, _PART_ENDS[part], Reach.DEBTOR, step.now, step.zone, step.slots)
+            if later is not None:
+                return Window(later.earliest, window.latest)
+    return None
+
+
+def _part_at(step: Step, instant: datetime) -> Daypart:
+    return daypart_of(instant.astimezone(step.zone).time())
 
 
 def _confirmation(step: Step, promise: Promise) -> Pending | None:
@@ -130,13 +153,17 @@ def _promise_action(step: Step, code: ActionCode, window: Window, owner: Owner, 
     return step.pending[Thread.PROMISE]
 
 
-def settle_promise(step: Step) -> None:
+def settle_promise(step: Step, concluded: O | None = None) -> None:
+    """By the payments as they stand, unless the bank's word has ``concluded`` it."""
     promise = step.promise
     assert promise is not None
-    verdict = promises.verdict(promise, step.payments, step.settings)
+    verdict = concluded or promises.verdict(promise, step.payments, step.settings)
     step.promise = None
     step.drop(Thread.PROMISE)
-    step.settled = (*step.settled, Settled(promise=promise, verdict=verdict, at=step.now))
+    settled = Settled(
+        promise=promise, verdict=verdict, at=step.now, broken_before=step.broken, replaced_before=step.replaced
+    )
+    step.settled = (*step.settled, settled)
     step.note(NoticeKind.VERDICT, f"the promise is settled: {verdict.value}", f"承诺判定：{_VERDICT_ZH[verdict]}")
     settled_on = promise.counts_until(step.settings)
     if verdict is O.PROMISE_BROKEN:
@@ -190,15 +217,23 @@ def payment_posted(step: Step) -> None:
     if not record_payment(step):
         return
     if step.balance <= 0:
-        step.end(O.PAID)
+        paid_off(step)
         return
     promise = step.promise
     if promise is not None and promises.verdict(promise, step.payments, step.settings) is O.PROMISE_KEPT:
         settle_promise(step)
 
 
+def paid_off(step: Step) -> None:
+    """结清: a live promise was kept with it."""
+    if step.promise is not None:
+        settle_promise(step, O.PROMISE_KEPT)
+    step.end(O.PAID)
+
+
 def payment_reversed(step: Step) -> None:
-    """冲正: the money is owed again; a verdict that rested on it turns, a paid case is opened again."""
+    """冲正: the money is owed again; a verdict that rested on it turns, a promise not yet due lives again, a paid case is
+    opened again."""
     event = step.event
     found = next((each for each in step.payments if each.id == event.payment_id), None)
     if found is None:
@@ -216,6 +251,14 @@ def payment_reversed(step: Step) -> None:
         step.owe(Thread.DEBTOR, O.PAYMENT_REVERSED)
 
 
+def _revive(step: Step, promise: Promise) -> None:
+    """The money is gone before the promise was due: it is open again, with its own day and grace."""
+    step.settled = step.settled[:-1]
+    step.promise = promise
+    step.funding = None
+    step.note(NoticeKind.VERDICT, "a reversal opens the promise again", "冲正：承诺恢复有效")
+
+
 def _turn_verdict(step: Step) -> bool:
     """Whether the newest verdict fell with the payment; then its consequence is owed."""
     if not step.settled:
@@ -224,6 +267,11 @@ def _turn_verdict(step: Step) -> bool:
     verdict = promises.verdict(last.promise, step.payments, step.settings)
     if verdict is last.verdict:
         return False
+    if last.verdict is O.PROMISE_KEPT and step.promise is None:
+        step.broken, step.replaced = last.broken_before, last.replaced_before
+        if not step.held and step.today <= last.promise.counts_until(step.settings):
+            _revive(step, last.promise)
+            return True
     step.settled = (*step.settled[:-1], replace(last, verdict=verdict, at=step.now))
     step.note(NoticeKind.VERDICT, f"a reversal turns the verdict: {verdict.value}", f"冲正改判：{_VERDICT_ZH[verdict]}")
     if step.promise is not None or step.held:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from case_store.model import SOP_ORDER, Channel, NextAction
@@ -10,6 +10,7 @@ from case_store.workflow import work_orders
 from case_store.workflow.case_state import (
     CaseEvent,
     CaseState,
+    Messages,
     Notice,
     NoticeKind,
     NumberTrack,
@@ -90,8 +91,7 @@ class Step:
         self.funding = state.funding
         self.payments = state.payments
         self.negotiated_in_a_row = state.negotiated_in_a_row
-        self.left_1 = state.left_1
-        self.left_2 = state.left_2
+        self.messages: dict[str, Messages] = {each.contact: each for each in state.messages}
         self.fraud_claimed_on = state.fraud_claimed_on
         self.orders = state.orders
         self.term_ends_on = state.term_ends_on
@@ -108,7 +108,7 @@ class Step:
 
     @property
     def held(self) -> bool:
-        return Thread.HOLD in self.pending
+        return Thread.HOLD in self.pending or Thread.FRAUD in self.pending
 
     @property
     def sweeping(self) -> bool:
@@ -156,21 +156,53 @@ class Step:
         )
         days = Days(max(days.first, self.today), max(days.last, self.today))
         reach, code = row.reach, row.action
-        window = fit(days, reach, self.now, self.zone, self.slots)
+        window = fit(days, reach, self.now, self.zone, self.slots, number_id)
         if window is None and reach is Reach.CONTACT:
             window = fit(days, Reach.DEBTOR, self.now, self.zone, self.slots)
             if window is not None:
                 code = ActionCode.CALL_DEBTOR
                 number_id = None
-                self.note(
-                    NoticeKind.REROUTED,
-                    "third parties may not be called: the debtor's own numbers instead",
-                    "第三人不可拨打：改拨本人号码",
-                )
+                self._note_rerouted()
         if window is None:
             self.block(code, cause, days)
             return
         self.put_action(thread, cause, code, window, owner or row.owner, row.escalation, row.en, row.zh, number_id)
+
+    def reroute(self, number_id: str) -> None:
+        """Nobody may call this number any more: what was to be done with its owner is done on another line of that
+        person, else on the debtor's own numbers, within the same days."""
+        live = self.pending.get(Thread.CONTACT)
+        if live is None or live.action.number_id != number_id:
+            return
+        action = live.action
+        first = max(local_day(action.earliest, self.zone), self.today)
+        days = Days(first, max(local_day(action.latest - timedelta(seconds=1), self.zone), first))
+        party = party_of(self.numbers[number_id])
+        for other in self.open_numbers():
+            window = fit(days, Reach.CONTACT, self.now, self.zone, self.slots, other.id)
+            if other.id != number_id and party_of(other) == party and window is not None:
+                self.pending[Thread.CONTACT] = replace(
+                    live,
+                    action=replace(action, earliest=window.earliest, latest=window.latest, number_id=other.id),
+                )
+                return
+        self.drop(Thread.CONTACT)
+        window = fit(days, Reach.DEBTOR, self.now, self.zone, self.slots)
+        if window is None:
+            self.block(ActionCode.CALL_DEBTOR, live.cause, days)
+            return
+        row = ROWS[live.cause]
+        self.put_action(
+            Thread.CONTACT, live.cause, ActionCode.CALL_DEBTOR, window, row.owner, row.escalation, row.en, row.zh
+        )
+        self._note_rerouted()
+
+    def _note_rerouted(self) -> None:
+        self.note(
+            NoticeKind.REROUTED,
+            "third parties may not be called: the debtor's own numbers instead",
+            "第三人不可拨打：改拨本人号码",
+        )
 
     def put_action(
         self,
@@ -183,6 +215,7 @@ class Step:
         en: str,
         zh: str,
         number_id: str | None = None,
+        agent_id: str | None = None,
     ) -> None:
         action = NextAction(
             case_id=self.state.case_id,
@@ -194,6 +227,7 @@ class Step:
             reason_en=en,
             reason_zh=zh,
             number_id=number_id,
+            agent_id=agent_id,
         )
         self.pending[thread] = Pending(thread=thread, action=action, cause=cause)
 
@@ -244,12 +278,24 @@ class Step:
         """A call was made: obligations it answers, made within their window, are done."""
         own = self.number().channel.is_debtors_own if self.event.number_id else True
         self.drop(Thread.REDIAL)
-        for thread in (Thread.DEBTOR, Thread.CONTACT):
+        for thread in (Thread.DEBTOR, Thread.CONTACT, Thread.CALL_BACK):
             live = self.pending.get(thread)
             if live is None or self.now < live.action.earliest:
                 continue
-            if (thread is Thread.DEBTOR) == own or live.action.action == ActionCode.CALL_DEBTOR:
+            meant = live.action.number_id
+            if meant is not None and self.event.number_id is not None:
+                same = party_of(self.numbers[meant]) == party_of(self.number())
+                answers = same or (own and self.numbers[meant].channel is Channel.MOBILE)
+            else:
+                answers = own if thread is Thread.DEBTOR or live.action.action == ActionCode.CALL_DEBTOR else not own
+            if answers:
                 self.drop(thread)
+
+
+def party_of(number: NumberTrack) -> str:
+    """Who answers: a contact, or whoever is at one of the debtor's own lines (the workplace is a third party of its own
+    until the debtor speaks)."""
+    return number.id if number.channel.is_debtors_own else number.contact_id
 
 
 def check(step: Step) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from case_store.model import NumberState
+from case_store.workflow import work_orders
 from case_store.workflow.case_state import (
     NoticeKind,
     NumberTrack,
@@ -34,7 +35,7 @@ def end_sweep(step: Step) -> None:
         best = min(found, key=lambda each: RANK.index(each.cause) if each.cause in RANK else 0)
         step.drop(*({Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL} - {best.thread}))
         return
-    if Thread.ORDER in step.pending or Thread.LEADER in step.pending:
+    if any(each in step.pending for each in (Thread.ORDER, Thread.LEADER, Thread.CALL_BACK)):
         return
     silent = step.open_numbers()
     if not silent:
@@ -53,11 +54,16 @@ def nothing_left(step: Step) -> None:
     if blocked and not live:
         step.refer(step.event.outcome, "everybody on file asked not to be called", "所有联系人均拒绝联系")
         return
+    own = [each for each in live if each.channel.is_debtors_own]
+    if own and not all(_is_lost(each, step.settings) for each in own):
+        # The policy keeps us from the debtor's own lines: that is no sign of the debtor being gone.
+        step.block(ActionCode.REDIAL, step.event.outcome, Days(step.today, step.today + DAY))
+        return
     locate(step, O.ALL_INVALID if not live else O.LOST_CONTACT)
 
 
 def locate(step: Step, cause: O) -> None:
-    step.drop(Thread.SWEEP, Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL, Thread.LEADER)
+    step.drop(Thread.SWEEP, Thread.DEBTOR, Thread.CONTACT, Thread.REDIAL, Thread.CALL_BACK, Thread.LEADER)
     step.lost = True
     if step.looked_up:
         nothing_found(step, O.LOOKUP_EMPTY)
@@ -79,6 +85,7 @@ def nothing_found(step: Step, cause: O) -> None:
         step.owe(Thread.ORDER, cause)
 
 
+_ELSEWHERE = (Thread.DEBTOR, Thread.CONTACT, Thread.CALL_BACK, Thread.ORDER, Thread.LEADER)
 _OPEN_ORDERS = (OrderState.ASKED, OrderState.APPROVED)
 
 
@@ -96,12 +103,13 @@ def _tried(step: Step) -> NumberTrack:
 def nobody_answered(step: Step) -> None:
     number = _tried(step)
     if step.promise is not None:
-        use_promise_daypart(step)
+        if number.channel.is_debtors_own:
+            use_promise_daypart(step, heard=False)
         return
     if step.held:
         return
     step.fulfil()
-    if step.sweeping:
+    if step.sweeping or Thread.CALL_BACK in step.pending:
         return
     if all(_is_lost(each, step.settings) for each in step.open_numbers()):
         locate(step, O.LOST_CONTACT)
@@ -128,9 +136,10 @@ def _is_lost(number: NumberTrack, settings: WorkflowSettings) -> bool:
 
 
 def redial(step: Step, cause: O, candidates: list[NumberTrack]) -> None:
-    """Dial on: first whoever was not tried in this part of the day, then in the next one; tomorrow at the latest.
+    """Dial on: first whoever was not tried in this part of the day, then in the next one; tomorrow at the latest, and
+    today when a number was just retired.
 
-    A number whose party may not be called in those two days gives way to the next one in SOP order.
+    A number whose party may not be called in those days gives way to the next one in SOP order.
     """
     if not candidates:
         nothing_left(step)
@@ -139,12 +148,13 @@ def redial(step: Step, cause: O, candidates: list[NumberTrack]) -> None:
     fresh = [each for each in candidates if cell not in each.silent]
     tried = sorted((each for each in candidates if cell in each.silent), key=lambda each: len(each.silent))
     row = ROWS[cause]
-    days = Days(step.today, step.today + DAY)
+    at_once = cause is O.NUMBER_INVALID
+    days = Days(step.today, step.today if at_once else step.today + DAY)
     for chosen in (*fresh, *tried):
         reach = Reach.DEBTOR if chosen.channel.is_debtors_own else Reach.CONTACT
-        window = fit(days, reach, step.now, step.zone, step.slots)
-        if window is not None and chosen not in fresh:
-            later = next_daypart(step.now, reach, step.zone, step.slots)
+        window = fit(days, reach, step.now, step.zone, step.slots, chosen.id)
+        if window is not None and chosen not in fresh and not at_once:
+            later = next_daypart(step.now, reach, step.zone, step.slots, chosen.id)
             window = Window(later, window.latest) if later is not None and later < window.latest else None
         if window is not None:
             step.put_action(
@@ -180,10 +190,27 @@ def number_retired(step: Step) -> None:
     if step.promise is not None or step.held:
         return
     step.fulfil()
-    if step.sweeping:
-        return
-    if not any(each.state is NumberState.LIVE for each in step.numbers.values()):
-        nothing_left(step)
+    step.reroute(number.id)
+    left = step.open_numbers()
+    if not left:
+        if not step.sweeping:
+            nothing_left(step)
+    elif not step.sweeping:
+        if not any(each in step.pending for each in _ELSEWHERE):
+            redial(step, O.NUMBER_INVALID, left)
+    elif not sweep_is_over(step):
+        _go_on_today(step)
+
+
+def _go_on_today(step: Step) -> None:
+    """The sweep goes on the same day, where that day has an hour left; its own deadline stands otherwise."""
+    live = step.pending[Thread.SWEEP]
+    window = fit(Days(step.today, step.today), Reach.ANYONE, step.now, step.zone, step.slots)
+    if window is not None and window.latest < live.action.latest and not live.overdue:
+        row = ROWS[O.NUMBER_INVALID]
+        step.put_action(
+            Thread.SWEEP, O.NUMBER_INVALID, ActionCode.SWEEP, window, row.owner, live.action.escalation, row.en, row.zh
+        )
 
 
 def all_invalid(step: Step) -> None:
@@ -201,9 +228,11 @@ def lost_contact(step: Step) -> None:
 
 def number_refused(step: Step) -> None:
     step.put(replace(step.number(), refused_by=step.event.rule or "unnamed-rule"))
-    redial = step.pending.get(Thread.REDIAL)
-    if redial is not None and redial.action.number_id == step.event.number_id:
+    number = step.number()
+    live = step.pending.get(Thread.REDIAL)
+    if live is not None and live.action.number_id == number.id:
         step.drop(Thread.REDIAL)
+    step.reroute(number.id)
 
 
 def number_permitted(step: Step) -> None:
@@ -230,6 +259,10 @@ def number_found(step: Step) -> None:
     if found.id not in step.numbers:
         step.put(found)
     step.looked_up = False
+    step.orders = tuple(
+        work_orders.finish(each) if each.kind is OrderKind.REGISTRY and each.state is OrderState.APPROVED else each
+        for each in step.orders
+    )
     if found.channel.is_debtors_own:
         step.lost = False
     if step.promise is not None or step.held:

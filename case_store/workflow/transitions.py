@@ -24,6 +24,7 @@ class ActionCode(StrEnum):
     PRESS_AGAIN = "press-again"  # 再次施压
     CONTACT_AGAIN = "contact-again"  # 再次联系
     REDIAL = "redial"  # 换时段再拨
+    CALL_BACK = "call-back"  # 约定回拨
     LOOK_UP = "look-up"  # 电话查找
     REQUEST_REGISTRY = "request-registry"  # 调户籍
     PROPOSE_VISIT = "propose-visit"  # 建议外访
@@ -92,13 +93,15 @@ TABLE: tuple[Row, ...] = (
         "message left with little hope: contact again in 3 to 7 days", "留电2（较无代偿和联络希望）：3-7天内再次联系"),
     Row(O.CALLED_BACK, A.CALL_DEBTOR, "D+1", "D+7", R.DEBTOR, W.COLLECTOR, None, "P",
         "somebody called back: follow up within 7 days", "有人回电：7天内跟进"),
+    Row(O.CALL_BACK_AGREED, A.CALL_BACK, "minute", "minute", R.ANYONE, W.COLLECTOR, "late → the whole team", "P",
+        "a call-back was agreed for a stated minute", "约定回拨：按约定时间回拨"),
     Row(O.NO_ANSWER, A.REDIAL, "daypart", "D+1", R.ANYONE, W.DIALER, "3 days × 3 dayparts silent → lost contact", "D, F",
         "rang out: dial again in another part of the day until somebody answers", "无人接听：换时段再拨，打到有人接听"),
     Row(O.BUSY, A.REDIAL, "daypart", "D+1", R.ANYONE, W.DIALER, "3 days × 3 dayparts silent → lost contact", "D, F",
         "busy: dial again in another part of the day", "占线：换时段再拨"),
     Row(O.SWITCHED_OFF, A.REDIAL, "daypart", "D+1", R.ANYONE, W.DIALER, "3 days × 3 dayparts silent → lost contact",
         "D, F", "switched off or out of reach: dial again in another part of the day", "关机或无法接通：换时段再拨"),
-    Row(O.NUMBER_INVALID, A.SWEEP, "D", "D", R.ANYONE, W.DIALER, None, "D",
+    Row(O.NUMBER_INVALID, A.REDIAL, "D", "D", R.ANYONE, W.DIALER, None, "D",
         "a number is invalid: it is retired and the next one in SOP order is dialed", "号码无效：停用并按顺序拨下一个"),
     Row(O.ALL_INVALID, A.LOOK_UP, "D", "P+5W", R.DESK, W.DATA_CLERK, "nothing found → registry or visit", "D, F",
         "all numbers are invalid: look for numbers from lawful sources", "全无效：从合法来源查找电话"),
@@ -116,7 +119,7 @@ TABLE: tuple[Row, ...] = (
         "the registry has nothing: a visit is proposed", "户籍查无：建议外访"),
     Row(O.VISIT_ORDER, A.APPROVE_VISIT, "D", "D+2W", R.DESK, W.TEAM_LEADER, None, "D, P",
         "a visit order waits for approval by somebody else", "外访单待他人审批"),
-    Row(O.VISIT_APPROVED, A.VISIT, "D", "D+10W", R.DESK, W.FIELD_TEAM, "10 working days → team leader", "D, P",
+    Row(O.VISIT_APPROVED, A.VISIT, "D", "D+10W", R.DESK, W.FIELD_TEAM, None, "D, P",
         "approved: at least two visitors, recorded", "已批准：至少两人外访并录音"),
     Row(O.FRAUD_CLAIM, A.CONFIRM_FRAUD, "D", "D+7", R.DEBTOR, W.COLLECTOR, "bank silent 10 working days → team leader",
         "D, F, P", "card taken out by somebody else: pressure stops, confirm by phone and note clues",
@@ -127,15 +130,15 @@ TABLE: tuple[Row, ...] = (
         "the packet goes to the bank", "材料送交银行"),
     Row(O.FRAUD_PACKET_SENT, A.AWAIT_BANK, "D", "D+10W", R.DESK, W.BANK_LIAISON,
         "bank silent 10 working days → team leader", "P", "on hold until the bank answers", "等待银行回复，期间停催"),
-    Row(O.DISPUTE, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, "same day → team leader", "F",
+    Row(O.DISPUTE, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, None, "F",
         "disputed: dialing is held, compliance decides", "有争议：停拨，转合规"),
-    Row(O.COMPLAINT, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, "same day → team leader", "F",
+    Row(O.COMPLAINT, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, None, "F",
         "complaint: dialing is held, compliance decides", "投诉：停拨，转合规"),
-    Row(O.HARDSHIP, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, "same day → team leader", "F",
+    Row(O.HARDSHIP, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, None, "F",
         "hardship: dialing is held, compliance decides", "经济困难：停拨，转合规"),
-    Row(O.DECEASED, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, "same day → team leader", "F",
+    Row(O.DECEASED, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, None, "F",
         "the debtor is said to be dead: dialing is held, compliance decides", "据称死亡：停拨，转合规"),
-    Row(O.INCAPABLE, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, "same day → team leader", "F",
+    Row(O.INCAPABLE, A.REVIEW_HOLD, "D", "D", R.DESK, W.COMPLIANCE, None, "F",
         "the debtor cannot act for himself: dialing is held, compliance decides", "无行为能力：停拨，转合规"),
     Row(O.HOLD_RELEASED, A.CALL_DEBTOR, "D+1", "D+7", R.DEBTOR, W.COLLECTOR, None, "P",
         "the hold is lifted: follow up within 7 days", "解除停拨：7天内跟进"),

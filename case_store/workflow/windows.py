@@ -20,15 +20,19 @@ _DAY = timedelta(days=1)
 
 
 class PermittedSlots(Protocol):
-    """What the calling policy leaves of a local day, for one party of one case. Declared here because the policy
-    lives in a room above; times are aware UTC."""
+    """What the calling policy leaves of a local day, for one party of one case (or, with ``number_id``, for that number
+    alone). Declared here because the policy lives in a room above; times are aware UTC."""
 
-    def first(self, day: date, reach: Reach, not_before: datetime) -> datetime | None:
+    def first(self, day: date, reach: Reach, not_before: datetime, number_id: str | None = None) -> datetime | None:
         """The first permitted instant on the debtor's local ``day`` at or after ``not_before``; None if there is none."""
         ...
 
-    def last(self, day: date, reach: Reach) -> datetime | None:
+    def last(self, day: date, reach: Reach, number_id: str | None = None) -> datetime | None:
         """The end of the last permitted interval of ``day`` (that instant excluded); None if the day has none."""
+        ...
+
+    def closing(self, day: date) -> datetime | None:
+        """The end of permitted hours on ``day`` whoever might be called: when desk work is due; None: no rule on hours."""
         ...
 
 
@@ -41,15 +45,18 @@ class FixedHours:
     closes: time = time(22)
     shut: Callable[[date, Reach], bool] | None = None
 
-    def first(self, day: date, reach: Reach, not_before: datetime) -> datetime | None:
+    def first(self, day: date, reach: Reach, not_before: datetime, number_id: str | None = None) -> datetime | None:
         if self.shut is not None and self.shut(day, reach):
             return None
         opens = max(local_instant(day, self.opens, self.zone), not_before)
         return opens if opens < local_instant(day, self.closes, self.zone) else None
 
-    def last(self, day: date, reach: Reach) -> datetime | None:
+    def last(self, day: date, reach: Reach, number_id: str | None = None) -> datetime | None:
         if self.shut is not None and self.shut(day, reach):
             return None
+        return local_instant(day, self.closes, self.zone)
+
+    def closing(self, day: date) -> datetime | None:
         return local_instant(day, self.closes, self.zone)
 
 
@@ -90,14 +97,16 @@ def _mark(mark: str, today: date, placed_on: date, agreed: date | None, calendar
     return day + timedelta(days=int(count))
 
 
-def fit(days: Days, reach: Reach, now: datetime, zone: ZoneInfo, slots: PermittedSlots) -> Window | None:
+def fit(
+    days: Days, reach: Reach, now: datetime, zone: ZoneInfo, slots: PermittedSlots, number_id: str | None = None
+) -> Window | None:
     """Lay the permitted slots over the days; None: every slot of the window is forbidden (``WINDOW_BLOCKED``)."""
     if reach is Reach.DESK:
         return _desk(days, now, zone, slots)
     earliest = None
     day = days.first
     while day <= days.last:
-        earliest = slots.first(day, reach, now)
+        earliest = slots.first(day, reach, now, number_id)
         if earliest is not None:
             break
         day += _DAY
@@ -105,7 +114,7 @@ def fit(days: Days, reach: Reach, now: datetime, zone: ZoneInfo, slots: Permitte
         return None
     back = days.last
     while back >= day:
-        latest = slots.last(back, reach)
+        latest = slots.last(back, reach, number_id)
         if latest is not None and latest > earliest:
             return Window(earliest, latest)
         back -= _DAY
@@ -113,22 +122,24 @@ def fit(days: Days, reach: Reach, now: datetime, zone: ZoneInfo, slots: Permitte
 
 
 def _desk(days: Days, now: datetime, zone: ZoneInfo, slots: PermittedSlots) -> Window:
-    """Desk work needs no permission to call: it ends with the day's calling hours where there are any left."""
+    """Desk work needs no permission to call: it ends with the day's calling hours while they last, else with the day."""
     earliest = max(now, day_begins(days.first, zone))
-    latest = slots.last(days.last, Reach.ANYONE)
+    latest = slots.closing(days.last)
     if latest is None or latest <= earliest:
         latest = day_begins(days.last + _DAY, zone)
     return Window(earliest, latest)
 
 
-def next_daypart(now: datetime, reach: Reach, zone: ZoneInfo, slots: PermittedSlots) -> datetime | None:
+def next_daypart(
+    now: datetime, reach: Reach, zone: ZoneInfo, slots: PermittedSlots, number_id: str | None = None
+) -> datetime | None:
     """The first permitted instant in a later part of today, else tomorrow's first; None: neither day has one."""
     today = local_day(now, zone)
     for _, begins in DAYPART_BEGINS[1:]:
         start = local_instant(today, begins, zone)
-        if start > now and (slot := slots.first(today, reach, start)) is not None:
+        if start > now and (slot := slots.first(today, reach, start, number_id)) is not None:
             return slot
-    return slots.first(today + _DAY, reach, now)
+    return slots.first(today + _DAY, reach, now, number_id)
 
 
 def in_daypart(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from case_store.call_facts import (
@@ -19,11 +19,15 @@ from case_store.call_facts import (
 )
 from case_store.model import Channel, NumberState
 from case_store.workflow import CaseEvent, CaseState, OutcomeCode, Stage
+from case_store.workflow.look import look_at
 from case_store.workflow.transitions import ActionCode
+from config.settings import WorkflowSettings
 from dialer.policy.decide import decide
 from dialer.policy.request import CallRequest, Purpose
 from dialer.policy.rules import PolicySet
 from dialer.policy.slots import PolicySlots
+
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +96,10 @@ class CaseView:
         live = [each.id for each in state.numbers if each.state is NumberState.LIVE]
         return PolicySlots(
             zone=zone,
-            requests=[self.request(state, number_id, now) for number_id in live],
+            requests={each: self.request(state, each, now) for each in live},
             sets=sets,
             facts={
-                self.e164[each]: replace(self.facts(state, each), holds=(*self.holds, *self.number_holds.get(each, ())))
+                each: replace(self.facts(state, each), holds=(*self.holds, *self.number_holds.get(each, ())))
                 for each in live
             },
         )
@@ -134,19 +138,34 @@ def permission_events(state: CaseState, view: CaseView, sets: Sequence[PolicySet
     """What the policy's answers tell the workflow: ``NUMBER_REFUSED`` for a live number that may not be called before
     the live action is over, ``NUMBER_PERMITTED`` for one that may again. Apply them before asking what is next.
 
-    A number that is merely outside its hours is not refused: it waits. Nothing is said about a held or ended case.
+    A number that is merely outside its hours is not refused, however late its action is: it waits. Nothing is said about a held or ended case.
     """
     action = state.next_action
     if action is None or state.stage in (Stage.FRAUD, Stage.HELD):
         return []
     found = []
+    horizon = max(action.latest, now + _A_DAY)
     for number in state.numbers:
         if number.state is not NumberState.LIVE:
             continue
         verdict = decide(view.request(state, number.id, now), view.facts(state, number.id), sets)
-        refused = not verdict.allowed and (verdict.until is None or verdict.until >= max(action.latest, now))
+        refused = not verdict.allowed and (verdict.until is None or verdict.until >= horizon)
         if refused and number.refused_by is None:
             found.append(CaseEvent(outcome=OutcomeCode.NUMBER_REFUSED, at=now, number_id=number.id, rule=verdict.rule))
         elif not refused and number.refused_by is not None:
             found.append(CaseEvent(outcome=OutcomeCode.NUMBER_PERMITTED, at=now, number_id=number.id))
     return found
+
+
+def next_look(
+    state: CaseState, view: CaseView, sets: Sequence[PolicySet], settings: WorkflowSettings, now: datetime
+) -> datetime | None:
+    """When the clock must look again: a window closes, a promise settles, or a refusal of the policy lapses."""
+    edges = [look_at(state, settings)]
+    if not state.is_terminal:
+        edges += [
+            decide(view.request(state, number.id, now), view.facts(state, number.id), sets).until
+            for number in state.numbers
+            if number.refused_by is not None and number.state is NumberState.LIVE
+        ]
+    return min((edge for edge in edges if edge is not None and edge > now), default=None)

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 
 from case_store.call_facts import CallFacts
 from case_store.workflow.transitions import Reach
-from config.calendars import day_begins
+from config.calendars import day_begins, local_instant
 from dialer.policy.decide import first_permitted, permitted_until
 from dialer.policy.request import CallRequest
-from dialer.policy.rules import PolicySet
+from dialer.policy.rules import Hours, PolicySet
 
 _DAY = timedelta(days=1)
 _MOST_INTERVALS = 64
@@ -58,34 +58,40 @@ def on_day(
 
 @dataclass(frozen=True)
 class PolicySlots:
-    """The policy as the workflow sees it, for one case. ``requests`` holds one request a number (its ``at`` is ignored);
-    ``facts`` by number, ``default_facts`` where a number has none of its own. Make a fresh one for every fold step:
-    answers are remembered."""
+    """The policy as the workflow sees it, for one case. ``requests`` holds one request a number id (its ``at`` is
+    ignored), ``facts`` what is known about it. Make a fresh one for every fold step: answers are remembered."""
 
     zone: ZoneInfo
-    requests: Sequence[CallRequest]
+    requests: Mapping[str, CallRequest]
     sets: Sequence[PolicySet]
     facts: Mapping[str, CallFacts] = field(default_factory=dict)
     default_facts: CallFacts = field(default_factory=CallFacts)
-    _seen: dict[tuple[date, Reach], list[Interval]] = field(default_factory=dict, init=False, repr=False)
+    _seen: dict[tuple[date, str], list[Interval]] = field(default_factory=dict, init=False, repr=False)
 
-    def first(self, day: date, reach: Reach, not_before: datetime) -> datetime | None:
-        opens = [max(each.opens, not_before) for each in self._intervals(day, reach) if each.closes > not_before]
-        return min(opens, default=None)
+    def first(self, day: date, reach: Reach, not_before: datetime, number_id: str | None = None) -> datetime | None:
+        found = self._intervals(day, reach, number_id)
+        return min((max(each.opens, not_before) for each in found if each.closes > not_before), default=None)
 
-    def last(self, day: date, reach: Reach) -> datetime | None:
-        return max((each.closes for each in self._intervals(day, reach)), default=None)
+    def last(self, day: date, reach: Reach, number_id: str | None = None) -> datetime | None:
+        return max((each.closes for each in self._intervals(day, reach, number_id)), default=None)
 
-    def _intervals(self, day: date, reach: Reach) -> list[Interval]:
-        key = (day, reach)
+    def closing(self, day: date) -> datetime | None:
+        closes = [rule.closes for each in self.sets for rule in each.rules if isinstance(rule, Hours)]
+        return local_instant(day, min(closes), self.zone) if closes else None
+
+    def _intervals(self, day: date, reach: Reach, number_id: str | None) -> list[Interval]:
+        found: list[Interval] = []
+        for each, request in self.requests.items():
+            if each == number_id or (number_id is None and _is_meant(request, reach)):
+                found += self._of_number(day, each, request)
+        return found
+
+    def _of_number(self, day: date, number_id: str, request: CallRequest) -> list[Interval]:
+        key = (day, number_id)
         found = self._seen.get(key)
         if found is None:
-            found = []
-            for request in self.requests:
-                if _is_meant(request, reach):
-                    facts = self.facts.get(request.e164, self.default_facts)
-                    found += on_day(request, facts, self.sets, day, self.zone)
-            self._seen[key] = found
+            facts = self.facts.get(number_id, self.default_facts)
+            found = self._seen[key] = on_day(request, facts, self.sets, day, self.zone)
         return found
 
 

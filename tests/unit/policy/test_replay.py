@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from dialer.policy.replay import BadReplay, as_text, parse_replay, read_replay, replay
+from dialer.policy.replay import as_text, replay
+from dialer.policy.replay_file import BadReplay, parse_replay, read_replay
 from dialer.policy.vetting import CollectorRecord, may_dial
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "replay.json"

@@ -234,7 +234,7 @@ def test_public_holidays_bar_calls_where_the_client_wants_it() -> None:
 def test_workflow_slots_see_the_policy() -> None:
     ask = request(datetime(2026, 3, 2, 12, 0, tzinfo=SHANGHAI))
     sister = request(ask.at, "+8613912345678", channel=Channel.RELATIVE)
-    slots = PolicySlots(zone=SHANGHAI, requests=(ask, sister), sets=CN)
+    slots = PolicySlots(zone=SHANGHAI, requests={"own": ask, "sister": sister}, sets=CN)
     day = date(2026, 3, 3)
     assert slots.first(day, Reach.DEBTOR, ask.at) == datetime(2026, 3, 3, 8, 0, tzinfo=SHANGHAI)
     assert slots.last(day, Reach.DEBTOR) == datetime(2026, 3, 3, 22, 0, tzinfo=SHANGHAI)

@@ -122,7 +122,7 @@ def test_box_message_left_1_twice_without_a_call_back_is_treated_as_message_left
 def test_box_message_left_1_a_call_back_in_between_starts_the_count_again() -> None:
     bench = Bench().swept(but=("sister",)).say("MESSAGE_LEFT_1", "sister", hour=1)
     bench.say("CALLED_BACK", "sister", day=1).say("MESSAGE_LEFT_1", "sister", day=3)
-    assert bench.state.left_1 == 1
+    assert [each.left_1 for each in bench.state.messages] == [1]
 
 
 def test_box_message_left_2_留电2_is_contacted_again_in_3_to_7_days() -> None:
