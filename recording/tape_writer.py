@@ -6,6 +6,7 @@ heard, and a file cut short by a stranger cannot end the relay by SIGBUS. It cos
 
 from __future__ import annotations
 
+import errno
 import os
 from os import pwrite
 from pathlib import Path
@@ -54,7 +55,7 @@ class TapeWriter:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             found = os.fstat(self.descriptor)
-            content = memoryview(_read_all(self.descriptor, found.st_size))
+            content = memoryview(_read_written(self.descriptor, found.st_size))
             parse_header(content)
             self.position = end_of_records(content)
         except BaseException:
@@ -148,9 +149,20 @@ class TapeWriter:
         return self.limit - self.chunk_bytes // 2
 
 
-def _read_all(descriptor: int, size: int) -> bytes:
+def _read_written(descriptor: int, size: int) -> bytes:
+    """The file up to its last block that was ever written: a tape just armed is one block, not its whole room ahead."""
     pieces, at = [], 0
-    while at < size and (piece := os.pread(descriptor, size - at, at)):
-        pieces.append(piece)
-        at += len(piece)
+    while at < size:
+        try:
+            begin = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break  # only room from here on
+            raise
+        end = os.lseek(descriptor, begin, os.SEEK_HOLE)
+        pieces.append(bytes(begin - at))
+        at = begin
+        while at < end and (piece := os.pread(descriptor, end - at, at)):
+            pieces.append(piece)
+            at += len(piece)
     return b"".join(pieces)
