@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from dialer.engines.sip.message import Address, Request, Response, Uri, new_branch, read_name_address
+from dialer.engines.sip.message import Request, Response, new_branch
+from dialer.engines.sip.uri import Address, Uri, read_name_address
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,12 @@ from dialer.engines.sip.causes import Release, failed
 from dialer.engines.sip.conversation import SHORTEST_SESSION, Conversation
 from dialer.engines.sip.dialog import ALLOW, SUPPORTED, Dialog, Here
 from dialer.engines.sip.digest import Credentials
-from dialer.engines.sip.message import Address, MalformedMessage, Request, Response, new_branch, new_tag
-from dialer.engines.sip.message import read_name_address as read_address
+from dialer.engines.sip.message import Request, Response, new_branch, new_tag
 from dialer.engines.sip.sdp import Agreed, Ours
 from dialer.engines.sip.transactions import InviteClient, Pending, Transactions
 from dialer.engines.sip.trunks import Line
+from dialer.engines.sip.uri import Address, MalformedMessage
+from dialer.engines.sip.uri import read_name_address as read_address
 from dialer.events import (
     LegAnswered,
     LegDialed,

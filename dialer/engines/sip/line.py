@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from dialer.engines.sip.dialog import ALLOW, Here
 from dialer.engines.sip.digest import Credentials
-from dialer.engines.sip.message import Address, Request, Response, new_branch, new_tag
+from dialer.engines.sip.message import Request, Response, new_branch, new_tag
 from dialer.engines.sip.transactions import Pending, Transactions
 from dialer.engines.sip.trunks import Line
+from dialer.engines.sip.uri import Address
 
 log = logging.getLogger(__name__)
 

@@ -24,12 +24,8 @@ from dialer.engines.sip.journal import Journal, OpenCall
 from dialer.engines.sip.leg import DESK, Leg, Route
 from dialer.engines.sip.line import LineKeeper
 from dialer.engines.sip.message import (
-    Address,
-    MalformedMessage,
     Request,
     Response,
-    read_name_address,
-    read_uri,
     respond,
 )
 from dialer.engines.sip.orphan import end_orphan
@@ -38,6 +34,7 @@ from dialer.engines.sip.sdp import Agreed
 from dialer.engines.sip.transactions import Server, Transactions
 from dialer.engines.sip.transport import Gate, SipSocket, resolve
 from dialer.engines.sip.trunks import Line, Lines, dialed
+from dialer.engines.sip.uri import Address, MalformedMessage, read_name_address, read_uri
 from dialer.events import LegEnded, LegEvent, Origin, TrunkState
 
 log = logging.getLogger(__name__)

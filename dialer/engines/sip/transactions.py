@@ -11,7 +11,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Protocol
 
-from dialer.engines.sip.message import COOKIE, Address, Request, Response, reply_address, respond
+from dialer.engines.sip.message import COOKIE, Request, Response, reply_address, respond
+from dialer.engines.sip.uri import Address
 
 log = logging.getLogger(__name__)
 

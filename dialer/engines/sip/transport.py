@@ -11,8 +11,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import cast
 
 from dialer.engines.sip.dialog import is_address
-from dialer.engines.sip.message import Address, MalformedMessage, Request, Response, read
+from dialer.engines.sip.message import Request, Response
+from dialer.engines.sip.reading import read
 from dialer.engines.sip.trunks import TokenBucket
+from dialer.engines.sip.uri import Address, MalformedMessage
 
 log = logging.getLogger(__name__)
 
