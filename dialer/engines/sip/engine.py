@@ -22,8 +22,9 @@ from config.identity import new_id
 from config.settings import Settings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import EngineCapabilities, EngineFull, EngineUnhealthy, Prompt, UnknownLeg
-from dialer.engines.sip.leg import Route
-from dialer.engines.sip.switchboard import AudioExpected, MediaAgreed, News, Switchboard
+from dialer.engines.sip.attempt import Route
+from dialer.engines.sip.news import AudioExpected, MediaAgreed, News
+from dialer.engines.sip.switchboard import Switchboard
 from dialer.events import (
     EngineEvent,
     LegAnswered,
