@@ -205,7 +205,7 @@ async def test_an_abandoned_person_hears_the_message_and_is_locked_out(tmp_path:
         runner = at.runner()
         runner.state = runner.state.RUNNING
         async with asyncio.timeout(10):
-            while not await runner.step():  # a gate may still be shut: the line's health is not known at once
+            while not await runner.step():  # noqa: ASYNC110  # a gate may still be shut: the health of the line is not known at once
                 await asyncio.sleep(0.05)
         at.centre.agents.pause("agent-0", "meal")  # the agent leaves while the phone rings
         await at.until(lambda: len(at.centre.switchboard) == 0 and at_rest(at))
