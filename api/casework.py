@@ -14,9 +14,9 @@ from case_store.store import CaseStore
 from case_store.workflow import CaseEvent
 from case_store.workflow.coverage import By, Coverage, Deadline, Fairness, coverage, deadlines, fairness
 from config.clock import Clock
-from config.errors import Refused
+from config.errors import BadInput, Refused
 from config.settings import Settings
-from dialer.followup import calendar_of, follow_up_over
+from dialer.followup import calendar_of, clock_of, follow_up_over
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,8 @@ class Casework(Protocol):
         self, *, state: str | None, kind: str | None, case_id: str | None, after: str | None, limit: int
     ) -> Sequence[OrderView]: ...
     async def coverage(self, placement_id: str | None) -> CoverageReport: ...
+    async def assign(self, case_id: str, owner: str | None, *, by: str, at: datetime) -> None:
+        """Raises ``UnknownCase``, ``BadInput`` for somebody who is not of the house."""
 
 
 class StoreCasework:
@@ -92,6 +94,12 @@ class StoreCasework:
     ) -> Sequence[OrderView]:
         return await self._store.casework.orders(state=state, kind=kind, case_id=case_id, after=after, limit=limit)
 
+    async def assign(self, case_id: str, owner: str | None, *, by: str, at: datetime) -> None:
+        user = await self._store.people.user(owner) if owner is not None else None
+        if owner is not None and (user is None or user.disabled):
+            raise BadInput("is nobody who works here", field="owner", remedy="take a name from the house's users")
+        await self._store.casework.assign(case_id, user.name if user is not None else None, at, by=by)
+
     async def coverage(self, placement_id: str | None) -> CoverageReport:
         return await coverage_report(self._store, self._settings, self._clock.now(), placement_id)
 
@@ -101,7 +109,11 @@ async def coverage_report(
 ) -> CoverageReport:
     """One placement, or all of them. Raises ``BadInput`` for an unknown one."""
     wanted = [await store.placements.get(placement_id)] if placement_id else list(await store.placements.list())
-    found = [await store.casework.pairs(one.id, settings.timezone) for one in wanted]
+
+    def clock(lines: Sequence[tuple[str, Channel]], region: str) -> str:
+        return clock_of(lines, region, settings.timezone)
+
+    found = [await store.casework.pairs(one.id, clock) for one in wanted]
     pairs = [pair for each in found for pair in each.pairs]
     alerts: list[Deadline] = []
     regions = {region for each in found for _, region in each.clocks}
@@ -137,6 +149,9 @@ class _NoCasework:
         return ()
 
     async def coverage(self, placement_id: str | None) -> CoverageReport:
+        raise _no_store()
+
+    async def assign(self, case_id: str, owner: str | None, *, by: str, at: datetime) -> None:
         raise _no_store()
 
 

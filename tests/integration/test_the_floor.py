@@ -200,7 +200,7 @@ async def test_an_abandoned_person_hears_the_message_and_is_locked_out(tmp_path:
         assert call.cause == HangupCause.ABANDONED
         assert runner.pace_setter is not None
         assert runner.pace_setter.counts["dropped"] == 1
-        with pytest.raises(ClickRefused, match="house-hold"):
+        with pytest.raises(ClickRefused, match="house-lock-out"):
             await at.centre.call_now("agent-0", case_id, number_id)
         assert at.centre.floor.agent("agent-0").state is AgentState.READY
 
