@@ -155,7 +155,7 @@ class Life:
         """Some permitted instant of the window, not before now; an action of the system is done at its end."""
         action = state.next_action
         assert action is not None
-        begin = max(action.earliest, self.now + timedelta(seconds=1))
+        begin = max(action.earliest, self.now + timedelta(milliseconds=1))
         if action.action == "settle-promise":
             return action.latest - timedelta(seconds=1)
         at = begin + (action.latest - begin) * self.draw.random() * self.draw.choice((0.05, 1.0))
@@ -232,9 +232,10 @@ class Life:
             (each for each in state.numbers if each.is_open and not each.swept), key=lambda each: order[each.channel]
         )
         for place, number in enumerate(todo):
-            if state.next_action is None or state.next_action.action != "sweep":
+            moment = at + timedelta(seconds=place)
+            if state.next_action is None or state.next_action.action != "sweep" or moment >= state.next_action.latest:
                 break
-            event = self.on_number(state, number, at + timedelta(seconds=place))
+            event = self.on_number(state, number, moment)
             state = self.step(state, event)
         return state
 
