@@ -242,7 +242,8 @@ class _NoTimers:
 
 def _our_setups(count: int) -> float:
     """CPU ms for the same INVITE, 180, 200 and ACK through our reading, transactions and writing, with real sends."""
-    from dialer.engines.sip.message import Request, Response, new_branch, read
+    from dialer.engines.sip.message import Request, Response, new_branch
+    from dialer.engines.sip.reading import read
     from dialer.engines.sip.transactions import Transactions
 
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire, _far() as far:

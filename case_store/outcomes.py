@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store import sweep
@@ -38,6 +38,7 @@ from case_store.tables import (
     cases,
     numbers,
     outcomes,
+    owed_outcomes,
     payments,
     placements,
     promises,
@@ -232,6 +233,8 @@ class Outcomes:
         if new.code in _TALKED:
             touched["owner_id"] = func.coalesce(cases.c.owner_id, new.agent_id)
         await unit.connection.execute(update(cases).where(cases.c.id == new.case_id).values(**touched))
+        if new.call_id is not None:
+            await unit.connection.execute(delete(owed_outcomes).where(owed_outcomes.c.call_id == new.call_id))
         return outcome
 
 

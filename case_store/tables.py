@@ -495,6 +495,19 @@ outcomes = Table(
     Index("ix_outcomes_case_id_at", "case_id", "at"),
 )
 
+# As few as there are agents in wrap-up: the row goes in the transaction that records the outcome.
+owed_outcomes = Table(
+    "owed_outcomes",
+    metadata,
+    Column("call_id", String(40), ForeignKey("calls.id"), primary_key=True),
+    _ref("case_id", "cases.id"),
+    Column("number_id", String(40), nullable=False),
+    Column("agent_id", String(40), nullable=False),
+    Column("owner", String(40), nullable=False),
+    Column("node", String(64), nullable=False, index=True),
+    Column("since", Instant, nullable=False),
+)
+
 promises = Table(
     "promises",
     metadata,

@@ -87,6 +87,10 @@ class SipSettings(Section):
         30.0
     )
     max_legs: Annotated[int, Field(ge=1, le=20000)] = 1000
+    resolve_seconds: Annotated[
+        float,
+        Field(ge=0, le=86400, description="Trunks' host names are looked up again so often; 0: after trouble only"),
+    ] = 300.0
     journal: Annotated[
         Path | None, Field(description="Open dialogs, so that a restart ends those a crash left; none: off")
     ] = None

@@ -11,14 +11,16 @@ import os
 import shutil
 import signal
 import threading
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
 from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,7 @@ _EARLY_SECONDS = 60  # networks hold a line with an announcement for as long as 
 _FIRST_WORDS_SECONDS = 6  # what a machine verdict looks at
 
 Pcm = npt.NDArray[np.int16]
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,23 +85,26 @@ class Workshop:
 
     async def finish(self, order: AfterCallOrder) -> AfterCall:
         """Raises what sealing raises (``Unhealthy`` kinds); a killed worker is replaced, three times at most."""
+        return await self._in_worker(partial(_work, order), order.seal.call_id)
+
+    async def warm_up(self) -> None:
+        """Import and open everything once, before the first call ends."""
+        await self._in_worker(_warm, None)
+
+    async def _in_worker(self, job: Callable[[], _Done], call_id: str | None) -> _Done:
         loop = asyncio.get_running_loop()
         for tries_left in (2, 1, 0):
             pool = self._pool
             try:
-                return await loop.run_in_executor(pool, _work, order)
+                return await loop.run_in_executor(pool, job)
             except BrokenProcessPool:
-                log.error("worker-died", call=order.seal.call_id, tries_left=tries_left)
+                log.error("worker-died", call=call_id, tries_left=tries_left)
                 if tries_left == 0:
                     raise
                 if self._pool is pool:
                     pool.shutdown(wait=False)
                     self._pool = self._open()
         raise AssertionError("unreachable")
-
-    async def warm_up(self) -> None:
-        """Import and open everything once, before the first call ends."""
-        await asyncio.get_running_loop().run_in_executor(self._pool, _warm)
 
     def close(self) -> None:
         self._pool.shutdown(wait=True)

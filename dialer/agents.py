@@ -8,14 +8,14 @@ there), the outcome becomes the team leader's, and nothing is lost.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
 
-from case_store.model import NextAction
+from case_store.model import CallRecord, NextAction
 from case_store.outcomes import NewOutcome
+from case_store.owed import Owed
 from case_store.people import User
 from case_store.store import CaseStore
 from case_store.workflow import OutcomeCode
@@ -47,16 +47,10 @@ class NothingOwed(BadInput):
     error_id = "no-outcome-owed"
 
 
-@dataclass(slots=True)
-class Owed:
-    """An outcome that somebody who talked still has to enter."""
+class OutcomeOwed(BadInput):
+    """The agent talked, and has not said what came of it."""
 
-    call_id: CallId
-    case_id: str
-    number_id: str
-    agent_id: str
-    since: datetime
-    owner: str
+    error_id = "outcome-owed"
 
 
 class Agents:
@@ -68,6 +62,7 @@ class Agents:
     def __init__(
         self,
         *,
+        node: str,
         settings: FloorSettings,
         zone: ZoneInfo,
         store: CaseStore,
@@ -80,6 +75,7 @@ class Agents:
         rules_version: str,
         people: bool = True,
     ) -> None:
+        self._node = node
         self._settings = settings
         self._zone = zone
         self._store = store
@@ -93,6 +89,7 @@ class Agents:
         self._people = people
         self._seating = Seating(engine=engine, switchboard=switchboard, floor=floor, clock=clock, on_back=self._back)
         self._owed: dict[CallId, Owed] = {}
+        self._kept: set[CallId] = set()  # of those, in the store
         self._early: set[CallId] = set()  # concluded while they talk
 
     # At the desk
@@ -100,7 +97,9 @@ class Agents:
     async def seat(self, desk: DeskSettings, *, agent_id: str, name: str, is_leader: bool = False) -> Agent:
         """Nail up an agent's desk and put the agent on the floor. Raises ``CollectorBarred``, ``NoDesk``, ``BadInput``."""
         await self._check_vetting(agent_id, desk)
-        return await self._seating.seat(desk, agent_id=agent_id, name=name, is_leader=is_leader)
+        agent = await self._seating.seat(desk, agent_id=agent_id, name=name, is_leader=is_leader)
+        await self._back(agent_id)
+        return agent
 
     def not_seated(self, agent_id: str) -> None:
         """The phone did not answer at log-in: it is called again until it does. Nothing follows for whoever is barred."""
@@ -121,10 +120,11 @@ class Agents:
             await self._engine.hangup(leg)
 
     async def ready(self, agent_id: str) -> None:
-        """The pause is over, or the outcome is entered. Raises BadInput while an outcome is owed."""
+        """The pause is over, or the outcome is entered. Raises ``OutcomeOwed``."""
         agent = self._floor.agent(agent_id)
-        if agent.state is AgentState.WRAP_UP and agent.call_id in self._owed:
-            raise BadInput("an outcome is owed", field="outcome", remedy="enter what the call came to")
+        wraps_up = agent.state is AgentState.WRAP_UP and agent.call_id in self._owed
+        if wraps_up or (agent.state is not AgentState.TALKING and self._owed_by(agent_id) is not None):
+            raise OutcomeOwed("an outcome is owed", field="outcome", remedy="enter what the call came to")
         self._floor.ready(agent_id)
         await self._on_ready()
 
@@ -190,16 +190,52 @@ class Agents:
         """Oldest first."""
         return tuple(self._owed.values())
 
+    async def keep(self, call_id: CallId) -> None:
+        """Into the store, before anything else is done with the ended call."""
+        if (owed := self._owed.get(call_id)) is not None:
+            await self._store.owed.keep(owed, self._node)
+            self._kept.add(call_id)
+            if call_id not in self._owed:  # entered in this very moment
+                await self._store.owed.drop(call_id)
+
     async def remember(self, call_id: CallId) -> None:
-        """The call's end is in the store: what is owed becomes the case's next action, where a crash cannot lose it."""
+        """The call's end is in the store: what is owed becomes the case's next action, where people see it."""
         if (owed := self._owed.get(call_id)) is not None:
             await self._set_action(owed)
         else:
             await self._free(call_id)  # it was entered already
 
+    async def recall(self) -> None:
+        """After a restart: what was owed before is owed still."""
+        for owed in await self._store.owed.of_node(self._node):
+            self._owed[CallId(owed.call_id)] = owed
+            self._kept.add(CallId(owed.call_id))
+        if self._owed:
+            log.warning("outcomes-owed", calls=len(self._owed))
+
+    async def left(self, call: CallRecord) -> bool:
+        """A crash ended a call in which ``call.agent_id`` talked: only a person knows what it came to. Whether it is owed."""
+        if call.bridged_at is None or call.agent_id is None:
+            return False
+        owed = Owed(
+            call_id=call.id,
+            case_id=call.case_id,
+            number_id=call.number_id,
+            agent_id=call.agent_id,
+            since=self._clock.now(),
+            owner=call.agent_id,
+        )
+        self._owed[CallId(call.id)] = owed
+        await self.keep(CallId(call.id))
+        await self._set_action(owed)
+        return True
+
     async def forgive(self, call_id: CallId) -> None:
         """Nothing is owed (any more): the network's word is enough, or somebody concluded. Its agent is free."""
         self._owed.pop(call_id, None)
+        if call_id in self._kept:
+            self._kept.discard(call_id)
+            await self._store.owed.drop(call_id)
         await self._free(call_id)
 
     async def entered(self, call_id: CallId) -> None:
@@ -216,8 +252,7 @@ class Agents:
         if outcome.code not in {code.value for code in OutcomeCode}:
             raise BadInput("is no outcome", field="code", shape=describe_shape(outcome.code), remedy="use an SOP code")
         action = await self._record(outcome, self._clock.now())
-        self._owed.pop(owed.call_id, None)
-        await self._free(owed.call_id)
+        await self.forgive(CallId(owed.call_id))
         return action
 
     async def _free(self, call_id: CallId) -> None:
@@ -259,23 +294,29 @@ class Agents:
 
     async def look(self) -> None:
         """One round of ``watch``."""
+        if self._kept:
+            for entered in self._kept - await self._store.owed.still(self._kept):
+                await self.forgive(CallId(entered))
         limit = self._settings.wrap_up_seconds
         now = self._clock.now()
         if limit <= 0:
             return
+        for owed in list(self._owed.values()):
+            if owed.owner != LEADER and (now - owed.since).total_seconds() > limit:
+                await self._overdue(owed, now)
+
+    async def _overdue(self, owed: Owed, now: datetime) -> None:
+        """The screen is taken for dead: the outcome is the leader's, and no further customer is risked on the agent."""
+        owed.owner = LEADER
+        log.warning("wrap-up-limit", agent=owed.agent_id, call=owed.call_id)
         for agent in list(self._floor):
-            if agent.state is not AgentState.WRAP_UP or agent.since is None:
-                continue
-            owed = self._owed.get(agent.call_id) if agent.call_id is not None else None
-            if owed is None or (now - agent.since).total_seconds() <= limit:
-                continue
-            owed.owner = LEADER
-            log.warning("wrap-up-limit", agent=agent.id, call=owed.call_id)
-            self._floor.send_away(agent.id, "outcome-missing")
-            await self._store.events.append(
-                "outcome.overdue", now, case_id=owed.case_id, subject_id=owed.call_id, agent_id=agent.id
-            )
-            await self._set_action(owed)
+            if agent.state is AgentState.WRAP_UP and agent.call_id == owed.call_id:
+                self._floor.send_away(agent.id, "outcome-missing")
+        await self._store.owed.hand_to(owed.call_id, LEADER)
+        await self._store.events.append(
+            "outcome.overdue", now, case_id=owed.case_id, subject_id=owed.call_id, agent_id=owed.agent_id
+        )
+        await self._set_action(owed)
 
     async def close(self) -> None:
         """No desk is called again from now on."""

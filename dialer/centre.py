@@ -146,6 +146,7 @@ class Centre:
         self.follow_up = FollowUp(store, settings, calendar_of, self._sets)
         self.scheduler = Scheduler(store, self.follow_up, self.clock, self.node)
         self.agents = Agents(
+            node=self.node,
             settings=settings.floor,
             zone=ZoneInfo(settings.timezone),
             store=store,
@@ -219,6 +220,7 @@ class Centre:
             asyncio.create_task(self._hold_lease(), name="lease"),
         ]
         self._watching = asyncio.create_task(self.agents.watch(), name="agents")
+        await self.agents.recall()
         await self.recover()
         await self.proof.recall()
         self._proving = asyncio.create_task(self.proof.run(), name="proof")
@@ -323,9 +325,15 @@ class Centre:
 
     async def _conclude_left(self, call_id: str) -> None:
         call = await self.store.calls.get(call_id)
+        if self.agents.is_owed(CallId(call_id)):
+            await self.agents.remember(CallId(call_id))
+            return
         told = {outcome.call_id for outcome in await self.store.outcomes.of_case(call.case_id)}
-        if call_id not in told:
-            await self._tell_network(call_id, ProgressCategory(call.category or ProgressCategory.UNKNOWN))
+        if call_id in told:
+            return
+        if self._parts.concluder is None and await self.agents.left(call):
+            return
+        await self._tell_network(call_id, ProgressCategory(call.category or ProgressCategory.UNKNOWN))
 
     # Agents
 
@@ -465,6 +473,7 @@ class Centre:
 
     async def _finish(self, call: CallInFlight, event: LegEnded) -> None:
         await self.journal.settle()
+        await self.agents.keep(call.call_id)
         record = await self.store.calls.get(call.call_id)
         after = await self._after_call(call, event, record)
         now = self.clock.now()
@@ -490,7 +499,8 @@ class Centre:
             await self.proof.sealed(after.recording, now)
         talked = bool(call.agents_served) and category is ProgressCategory.ANSWERED
         code = None
-        if talked and self._parts.concluder is None and self._parts.people:
+        if talked and self._parts.concluder is None:
+            # Owed to the doors until somebody enters it: that the tape is sealed settles nothing.
             await self.agents.remember(call.call_id)
         elif self._parts.concluder is not None or not call.agents_served or self.agents.is_owed(call.call_id):
             code = await self._conclude(call, event, category, after)

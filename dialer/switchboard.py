@@ -281,6 +281,11 @@ class Switchboard:
             # One of the two ended in this very moment; its LegEnded follows and does the rest.
             log.info("bridge-missed", call=call.call_id, agent=agent.id)
             return False
+        except OnrecordError as error:
+            # The relay took neither: nobody would hear anybody. Never silence: the line goes down now.
+            log.error("not-bridged", call=call.call_id, error_id=error.error_id, problem=error.problem)
+            await self._engine.hangup(call.leg, HangupCause.RELAY_LOST)
+            return False
         call.bridged_at = self._clock.now()
         call.agents_served.append(agent.id)
         if self._announcement is not None and not call.announced:
@@ -320,6 +325,8 @@ class Switchboard:
             # and customer in one moment abandons nobody: the line broke.
             event = replace(event, cause=HangupCause.ABANDONED)
         self._journal.ended(call, event)
+        # Before anything that asks the engine for something: a relay that is gone must not keep a call from its books.
+        self._spawn(self._hand_over(call, event))
         if call.agent_id is not None:
             agent = self._floor.agent(call.agent_id)
             if agent.call_id == call.call_id and agent.state is AgentState.TALKING:
@@ -328,7 +335,6 @@ class Switchboard:
             elif agent.call_id == call.call_id and agent.state is AgentState.RESERVED:
                 self._floor.release(agent.id)
                 await self.agent_free()
-        self._spawn(self._hand_over(call, event))
 
     async def _part(self, agent: Agent) -> None:
         """A desk that went in the same moment (a lost relay takes both) must not keep the call from being finished."""

@@ -31,6 +31,7 @@ _ID_LENGTH = 64
 _HEADER = struct.Struct(f"<8sHHIQQ{_ID_LENGTH}s{_ID_LENGTH}s")
 HEAD_AFTER_CRC = struct.Struct("<HBBIQ")
 CRC = struct.Struct("<I")
+PACKED_HEAD = struct.Struct("<QQ")  # the same 16 bytes as two numbers: see FRAME_HEADS
 _HEAD = struct.Struct("<IHBBIQ")
 _SYNC_BYTES = struct.pack("<H", SYNC)
 
@@ -46,6 +47,10 @@ class Direction(IntEnum):
     NEAR = 1  # what the customer is made to hear: the agent, prompts, DTMF we send
     FAR = 2  # what came from the customer
     ASIDE = 3  # what desks say to each other and the customer does not hear: a whisper, a consultation
+
+
+# Sync word, kind and direction of a frame's head as they lie in a little-endian number; the body's length goes above.
+FRAME_HEADS = tuple(SYNC | Kind.FRAME << 16 | direction << 24 for direction in Direction)
 
 
 class TapeDamaged(OnrecordError):

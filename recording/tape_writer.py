@@ -6,17 +6,19 @@ heard, and a file cut short by a stranger cannot end the relay by SIGBUS. It cos
 
 from __future__ import annotations
 
+import errno
 import os
-import zlib
+from os import pwrite
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from recording.tape_format import (
     CRC,
-    HEAD_AFTER_CRC,
+    FRAME_HEADS,
     HEADER_LENGTH,
+    PACKED_HEAD,
     RECORD_HEAD,
-    SYNC,
     Kind,
     end_of_records,
     pack_mark,
@@ -30,6 +32,7 @@ class TapeWriter:
     """An open tape. One thread appends; ``grow``, ``flush`` and ``inspect`` may run in others (see ``TapeDisk``)."""
 
     __slots__ = (
+        "_place",
         "chunk_bytes",
         "descriptor",
         "dirty_ns",
@@ -47,11 +50,12 @@ class TapeWriter:
     def __init__(self, path: Path, *, chunk_bytes: int = CHUNK_BYTES) -> None:
         """Open an armed tape and go to its end. Raises OSError, TapeDamaged."""
         self.path = path
+        self._place = str(path)
         self.chunk_bytes = chunk_bytes
         self.descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         try:
             found = os.fstat(self.descriptor)
-            content = memoryview(_read_all(self.descriptor, found.st_size))
+            content = memoryview(_read_written(self.descriptor, found.st_size))
             parse_header(content)
             self.position = end_of_records(content)
         except BaseException:
@@ -72,14 +76,21 @@ class TapeWriter:
         Raises OSError when the disk fails, or when the space ahead was not made in time.
         """
         end = RECORD_HEAD + length
+        self.append_cut(buffer, view[4:end], view[:end], direction, now_ns)
+
+    def append_cut(
+        self, buffer: bytearray, checked: memoryview, record: memoryview, direction: int, now_ns: int
+    ) -> None:
+        """``append_framed`` with its two slices made beforehand: ``buffer[4:end]`` and ``buffer[:end]``."""
+        size = len(record)
         position = self.position
-        if position + end > self.limit:
+        if position + size > self.limit:
             raise OSError(28, "no room was made ahead of the tape")
-        HEAD_AFTER_CRC.pack_into(buffer, 4, SYNC, 1, direction, length, now_ns)
-        CRC.pack_into(buffer, 0, zlib.crc32(view[4:end]))
-        if os.pwrite(self.descriptor, view[:end], position) != end:
+        PACKED_HEAD.pack_into(buffer, 4, FRAME_HEADS[direction] | (size - RECORD_HEAD) << 32, now_ns)
+        CRC.pack_into(buffer, 0, crc32(checked))
+        if pwrite(self.descriptor, record, position) != size:
             raise OSError(28, "the tape took only a part of the record")
-        self.position = position + end
+        self.position = position + size
         self.frames[direction] += 1
         if not self.dirty_ns:
             self.dirty_ns = now_ns
@@ -89,7 +100,7 @@ class TapeWriter:
         record = pack_mark(name, now_ns, facts, kind)
         if self.position + len(record) > self.limit:
             raise OSError(28, "no room was made ahead of the tape")
-        if os.pwrite(self.descriptor, record, self.position) != len(record):
+        if pwrite(self.descriptor, record, self.position) != len(record):
             raise OSError(28, "the tape took only a part of the record")
         self.position += len(record)
         if not self.dirty_ns:
@@ -109,7 +120,7 @@ class TapeWriter:
                 return "the tape's file was removed"
             if here.st_size < self.position:
                 return "the tape's file was cut short"
-            if self.path.stat().st_ino != here.st_ino:
+            if os.stat(self._place).st_ino != here.st_ino:  # noqa: PTH116  # every tape, four times a second: 3 µs less
                 return "another file lies in the tape's place"
         except FileNotFoundError:
             return "the tape's directory is gone"
@@ -138,9 +149,20 @@ class TapeWriter:
         return self.limit - self.chunk_bytes // 2
 
 
-def _read_all(descriptor: int, size: int) -> bytes:
+def _read_written(descriptor: int, size: int) -> bytes:
+    """The file up to its last block that was ever written: a tape just armed is one block, not its whole room ahead."""
     pieces, at = [], 0
-    while at < size and (piece := os.pread(descriptor, size - at, at)):
-        pieces.append(piece)
-        at += len(piece)
+    while at < size:
+        try:
+            begin = os.lseek(descriptor, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                break  # only room from here on
+            raise
+        end = os.lseek(descriptor, begin, os.SEEK_HOLE)
+        pieces.append(bytes(begin - at))
+        at = begin
+        while at < end and (piece := os.pread(descriptor, end - at, at)):
+            pieces.append(piece)
+            at += len(piece)
     return b"".join(pieces)

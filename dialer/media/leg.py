@@ -1,46 +1,41 @@
-"""One leg in the relay: its socket, its source, its tape, and the one continuous stream it hears.
+"""One leg in the relay: its sockets, its source, its tape. What it hears is its ``Stream``.
 
-The packet path. A packet is received behind 20 free bytes of one shared buffer, so that a tape's record is written
-from one piece; law 2 (taped before heard) is the order of the lines in ``on_packet``.
+Law 2 (taped before heard) is the order of the lines in ``take``, and in ``lane.serve`` for packets as expected.
 """
 
 from __future__ import annotations
 
-import os
 import socket
+import sys
 from collections.abc import Callable
 from time import monotonic_ns
 from typing import Any, Protocol
 
+from dialer.media.buffer import AT, BUFFER, CHECKED, MAX_PACKET, PAYLOAD, RECORDS, ROOM
 from dialer.media.dtmf import DigitsIn, DigitsOut
+from dialer.media.lane import Lane, may_open
 from dialer.media.latching import Latch, Source
 from dialer.media.mixing import Entrance
+from dialer.media.ports import connect_media
 from dialer.media.prompts import Playing
 from dialer.media.rtp import HEADER, HEADER_LENGTH, MARKER, payload_span
-from recording.g711 import LAW_OF_TYPE, SILENCE, TRANSCODE, Law
-from recording.tape_format import RECORD_HEAD, Direction
+from dialer.media.stream import Stream
+from recording.g711 import LAW_OF_TYPE, TRANSCODE
+from recording.tape_format import Direction
 from recording.tape_writer import TapeWriter
 
-MAX_PACKET = 2048
-AT = RECORD_HEAD
-PAYLOAD = AT + HEADER_LENGTH
-BUFFER = bytearray(AT + 65536)
-VIEW = memoryview(BUFFER)
-_PACKET = VIEW[AT:]
-
-STEP_NS = 20_000_000
-SIGN_OF_LIFE_NS = 200_000_000
-# How long the sound sent so far has been over before we fill in silence. A phone that was held up for a moment sends its
-# words late and all at once: silence put between them would cut the sentence, and the listener's end bridges such a
-# moment by itself (its jitter buffer, G.711 appendix I).
-FILL_AFTER_NS = 200_000_000
-_SAMPLE_NS = 125_000
-_NEAR, _FAR = int(Direction.NEAR), int(Direction.FAR)
+_FAR = int(Direction.FAR)
+NOBODY: Source = ("", 0)
+_MOST_WAITING = 1000  # packets taken from a socket at once; its buffer holds fewer
 
 
 class Desk(Protocol):
-    """What a leg tells the relay."""
+    """What a leg needs of the relay, and tells it."""
 
+    lanes: dict[int, Lane]
+
+    def watch(self, sock: socket.socket, handler: Callable[[], None]) -> None: ...
+    def unwatch(self, sock: socket.socket) -> None: ...
     def first_audio(self, leg: Leg, now_ns: int) -> None: ...
     def dtmf(self, leg: Leg, digits: list[tuple[str, int]]) -> None: ...
     def prompt_finished(self, leg: Leg, name: str, completed: bool) -> None: ...
@@ -49,83 +44,79 @@ class Desk(Protocol):
     def grow(self, writer: TapeWriter) -> None: ...
 
 
-class Feed(Protocol):
-    """Whoever feeds a leg's stream: its peer, or a mixer."""
-
-    forwarded: int
-
-    def _drop(self, reason: str) -> None: ...
-
-
-class Leg:
+class Leg(Stream):
     """A customer's leg (with a tape) or a desk's (without)."""
 
     def __init__(self, name: str, kind: str, sock: socket.socket, tape: TapeWriter | None, relay: Desk) -> None:
+        super().__init__(sock, tape)
         self.name = name
         self.kind = kind
-        self.sock = sock
-        self.tape = tape
         self.relay = relay
         self.peer: Leg | Entrance | None = None
-        self.troubled = False
-        self._recv: Callable[[memoryview], tuple[int, Any]] = sock.recvfrom_into
-        self._sendto: Callable[..., int] = sock.sendto
-        # What comes in
+        self.lane: Lane | None = None
         self.latch = Latch()
         self.source: Source | None = None
-        self.law: Law = "PCMA"
-        self.payload_type = 8
-        self.event_type: int | None = None
+        self._on_line_from: Source = NOBODY
         self.receive = True
         self.ssrc = -1
-        self.received = self.lost_base = self.expected_before = 0
+        self.received = self.forwarded = self.expected_before = 0
         self.first_seq = self.high_seq = -1
-        self.cycles = 0
         self.jitter = 0.0
         self.transit = 0
+        self.cycles = 0
         self.ssrc_changes = 0
-        self.opened_ns = self.heard_ns = monotonic_ns()
+        self.heard_ns = monotonic_ns()
         self.first_audio_ns: int | None = None
         self.last_audio_ns: int | None = None
         self.wants_first = True
         self.timed_out = False
         self.digits_in = DigitsIn()
-        self.dropped: dict[str, int] = {}
         self.tap: bytes | None = None
         self.tap_socket: socket.socket | None = None
-        # What goes out: one stream, whatever feeds it
-        self.target: Source | None = None
-        self.send = False
-        self.forwarded = self.sent = self.filled = 0
-        self.out_ssrc = int.from_bytes(os.urandom(4), "big")
-        self.out_seq = int.from_bytes(os.urandom(2), "big") & 0x7FFF
-        self.out_ts = int.from_bytes(os.urandom(4), "big")
-        self.out_ns = 0  # when the last packet left
-        self.out_until = 0  # when the sound sent so far is over for whoever plays it without a break
-        self.feed: Feed | None = None
-        self.feed_ssrc = -1
-        self.seq_off = self.ts_off = 0
-        self.run = 0
-        self.step = 160
-        self.step_ns = STEP_NS
-        self.due = 0
-        self.prompt: Playing | None = None
-        self.digits_out = DigitsOut()
-        self.event_ts = 0
-        self.generating = False
-        self.fresh = True  # the next prompt packet begins a talk spurt
 
     # In
 
-    def on_packet(self) -> None:
-        """Take one packet: check, count, tape, forward. The hot path of the product."""
+    def on_open_socket(self) -> None:
+        """A packet of somebody whose packets do not come by the line: the first one, another one, a stranger."""
         try:
-            length, source = self._recv(_PACKET)
-        except (BlockingIOError, InterruptedError):
+            length, source = self.sock.recvfrom_into(ROOM)
+        except OSError as error:
+            self.not_received(error)
             return
-        except OSError:
+        if self.line is not None:
+            if not self.latch.is_plausible(source[0]):
+                self._drop("foreign")
+                return
+            self.leave_lanes()
+            packet = bytes(ROOM[:length])
+            self._take_what_waits(self.line)  # it came before
+            ROOM[:length] = packet
+        self.take(length, source)
+        if self.source != self._on_line_from:
+            self._connect()
+
+    def on_line(self) -> None:
+        """A packet of the latched source."""
+        assert self.line is not None
+        try:
+            length = self.line.recv_into(ROOM)
+        except OSError as error:
+            self.not_received(error)
+            return
+        self.take(length, self._on_line_from)
+
+    def leave_lane(self, length: int) -> None:
+        """The packet in ``BUFFER`` is not what its lane expected."""
+        assert self.lane is not None
+        self.lane.close()
+        self.take(length, self._on_line_from)
+
+    def not_received(self, error: OSError) -> None:
+        if not isinstance(error, BlockingIOError | InterruptedError):
             self._drop("socket")  # an ICMP error of an earlier send
-            return
+
+    def take(self, length: int, source: Source) -> None:
+        """One packet, in ``BUFFER``: check, count, tape, forward."""
         if length > MAX_PACKET:
             self._drop("oversize")
             return
@@ -165,12 +156,12 @@ class Leg:
                 self._drop("no_tape")
                 return
             try:
-                tape.append_framed(BUFFER, VIEW, length, _FAR, now)
+                tape.append_cut(BUFFER, CHECKED[length], RECORDS[length], _FAR, now)
             except OSError as error:
-                self.relay.trouble(self, _tape_problem(error))
+                self.tape_failed(error)
                 return
             if tape.position > tape.wants_more:
-                self.relay.grow(tape)
+                self.tape_advanced()
         kind = second & 0x7F
         if kind == self.payload_type:
             law = self.law
@@ -195,6 +186,88 @@ class Leg:
         if law != peer.law:
             BUFFER[PAYLOAD : PAYLOAD + size] = BUFFER[PAYLOAD : PAYLOAD + size].translate(TRANSCODE[law, peer.law])
         peer.forward(self, peer.payload_type | second & MARKER, seq, ts, ssrc, size, size, now)
+        if source == self._on_line_from and length == HEADER_LENGTH + size:
+            self._try_lane(second, seq, ts, size)
+
+    def _try_lane(self, second: int, seq: int, ts: int, size: int) -> None:
+        """Open the express lane if what follows this packet can be plain."""
+        peer = self.peer
+        if self.line is None or not isinstance(peer, Leg) or peer.line is None or not peer.send:
+            return
+        if second & 0x7F != self.payload_type or seq != self.high_seq or peer.feed is not self:
+            return
+        tape = self.tape or peer.tape
+        if self.tap is not None or tape is None or self.troubled or peer.troubled:
+            return
+        if (seq + peer.seq_off + 1 & 0xFFFF) != peer.out_seq or (ts + size + peer.ts_off & 0xFFFFFFFF) != peer.out_ts:
+            return
+        head = 0x80 << 56 | second << 48 | seq << 32 | ts
+        if may_open(head, peer.out_seq, peer.out_ts, size):
+            self.lane = peer.fed_by = Lane(self, peer, tape, head, size, self.relay.lanes)
+            self.relay.lanes[self.lane.descriptor] = self.lane
+
+    def leave_lanes(self) -> None:
+        """Something changes: the next packets from and to this leg go the whole way."""
+        for lane in (self.lane, self.fed_by):
+            if lane is not None:
+                lane.close()
+
+    def settle(self) -> None:
+        """Bring the counters up to date."""
+        for lane in (self.lane, self.fed_by):
+            if lane is not None:
+                lane.settle()
+
+    # The line
+
+    def expect(self, host: str, port: int, plausible: tuple[str, ...]) -> None:
+        """What the session description says of its source; a source that is heard stays when it says the same again."""
+        was = self.latch.source
+        self.latch.expect(host, port, plausible)
+        if self.latch.source != was:
+            self.hang_up_line()  # what waits there came before: it counts as ever
+        self.source, self.target = self.latch.source, self.latch.target()
+
+    def _connect(self) -> None:
+        """The latched source gets a socket of its own: the kernel tells it from strangers, and its address needs no reading."""
+        self.hang_up_line()
+        if self.source is None:
+            return
+        self._on_line_from = self.source
+        try:
+            self.line = connect_media(self.sock, self.source)
+        except OSError as error:
+            # Slower, nothing worse: the open socket hears the source too.
+            sys.stderr.write(f"leg {self.name}: no socket of its own for its source (errno {error.errno})\n")
+            return
+        # What came before the line was there lies in the open socket; what came while it was made, in either.
+        self._take_what_waits(self.sock)
+        self._take_what_waits(self.line)
+        self.relay.watch(self.line, self.on_line)
+
+    def hang_up_line(self) -> None:
+        """Take what waits on the line, and close it: its source is heard on the open socket, if at all."""
+        self.leave_lanes()
+        line = self.line
+        if line is None:
+            return
+        self._take_what_waits(line)
+        self.leave_lanes()
+        self.relay.unwatch(line)
+        self.line = None
+        self._on_line_from = NOBODY
+        line.close()
+
+    def _take_what_waits(self, sock: socket.socket) -> None:
+        for _ in range(_MOST_WAITING):
+            try:
+                length, source = sock.recvfrom_into(ROOM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self.not_received(error)
+                continue
+            self.take(length, source)
 
     def _new_source(self, source: Source, ssrc: int, seq: int, now: int) -> None:
         self.target = self.source = source
@@ -231,136 +304,6 @@ class Leg:
             self.tap_socket.sendto(head + BUFFER[start : start + size], self.tap or b"")
         except OSError:
             self._drop("tap")
-
-    # Out
-
-    def forward(self, feed: Feed, second: int, seq: int, ts: int, ssrc: int, size: int, samples: int, now: int) -> None:
-        """Send ``BUFFER``'s payload as the next packet of this leg's own stream; taped first if it has a tape."""
-        target = self.target
-        if target is None or not self.send:
-            feed._drop("not_sending")
-            return
-        if self.feed is not feed or self.feed_ssrc != ssrc:
-            second |= MARKER
-            self._resync(feed, seq, ts, ssrc, now)
-        out_seq = (seq + self.seq_off) & 0xFFFF
-        out_ts = (ts + self.ts_off) & 0xFFFFFFFF
-        ahead = (out_seq - self.out_seq) & 0xFFFF
-        if ahead >= 0x8000:
-            if 0x10000 - ahead > self.run:
-                feed._drop("late")  # from before this source fed the stream: its number is taken
-                return
-        else:
-            if (out_ts - self.out_ts + 1600) & 0xFFFFFFFF > 240_000:
-                # The source's clock jumped by more than 30 s or backwards; this stream's must not.
-                self._resync(feed, seq, ts, ssrc, now)
-                out_seq, out_ts, second = self.out_seq, self.out_ts, second | MARKER
-            self.out_seq = (out_seq + 1) & 0xFFFF
-            self.out_ts = (out_ts + samples) & 0xFFFFFFFF
-            self.out_ns = now
-            self.run += 1
-            until = self.out_until
-            self.out_until = until = (until if until > now else now) + samples * _SAMPLE_NS
-            self.due = until + FILL_AFTER_NS
-        HEADER.pack_into(BUFFER, AT, 0x80, second, out_seq, out_ts, self.out_ssrc)
-        if self._emit(HEADER_LENGTH + size, self.tape, now):
-            feed.forwarded += 1
-
-    def _resync(self, feed: Feed, seq: int, ts: int, ssrc: int, now: int) -> None:
-        """Another source feeds the stream: go on with the next number, and with the time that passed."""
-        self._let_time_pass(now)
-        self.feed = feed
-        self.feed_ssrc = ssrc
-        self.seq_off = self.out_seq - seq
-        self.ts_off = self.out_ts - ts
-        self.run = 0
-
-    def _let_time_pass(self, now: int) -> None:
-        if self.out_until:
-            idle = (now - self.out_until) // self.step_ns
-            if idle > 0:
-                self.out_ts = (self.out_ts + idle * self.step) & 0xFFFFFFFF
-                self.out_until += idle * self.step_ns
-
-    def _emit(self, length: int, tape: TapeWriter | None, now: int) -> bool:
-        """Tape, then send, the packet in ``BUFFER``. What cannot be taped is not sent."""
-        if tape is not None:
-            if self.troubled:
-                return False
-            try:
-                tape.append_framed(BUFFER, VIEW, length, _NEAR, now)
-            except OSError as error:
-                self.relay.trouble(self, _tape_problem(error))
-                return False
-            if tape.position > tape.wants_more:
-                self.relay.grow(tape)
-        try:
-            self._sendto(VIEW[AT : AT + length], self.target)
-        except OSError:
-            self._drop("send")
-            return False
-        self.sent += 1
-        return True
-
-    def generate(self, now: int) -> None:
-        """Called when nothing fed the leg in time: the next packet of digits, a prompt, or silence."""
-        due = self.due
-        self.due = (due if now - due < 5 * self.step_ns else now) + self.step_ns
-        if self.target is None or not self.send:
-            return
-        if self.feed is not None:
-            self._let_time_pass(now)
-            self.feed = None
-        if self.digits_out:
-            self._generate_digit(now)
-        elif self.prompt is not None:
-            self._generate_prompt(now)
-        else:
-            if self.tape is not None and self.peer is None:
-                # A customer nobody talks to needs a sign of life for NATs and timers, no stream: hundreds may be ringing.
-                self._let_time_pass(now)
-                self.due = now + SIGN_OF_LIFE_NS
-            self._generate_silence(now)
-
-    def _generate_silence(self, now: int) -> None:
-        BUFFER[PAYLOAD : PAYLOAD + self.step] = bytes((SILENCE[self.law],)) * self.step
-        self._own_packet(self.payload_type, self.step, self.step, None, now)
-        self.filled += 1
-        self.fresh = True
-
-    def _generate_prompt(self, now: int) -> None:
-        assert self.prompt is not None
-        payload = self.prompt.next_payload(self.law, self.step)
-        if payload is None:
-            self.end_prompt(completed=True)
-            self._generate_silence(now)
-            return
-        BUFFER[PAYLOAD : PAYLOAD + self.step] = payload
-        marker = MARKER if self.fresh else 0
-        self.fresh = False
-        self._own_packet(self.payload_type | marker, self.step, self.step, self.tape, now)
-
-    def _generate_digit(self, now: int) -> None:
-        packet = self.digits_out.next_packet(self.step)
-        if packet is None:
-            if not self.digits_out:
-                self.relay.dtmf_sent(self, self.digits_out.taken())
-                self._update_generating()
-            self._generate_silence(now)
-            return
-        payload, first, advance = packet
-        assert self.event_type is not None
-        BUFFER[PAYLOAD : PAYLOAD + len(payload)] = payload
-        self._own_packet(self.event_type | (MARKER if first else 0), len(payload), advance, self.tape, now)
-
-    def _own_packet(self, second: int, size: int, samples: int, tape: TapeWriter | None, now: int) -> None:
-        HEADER.pack_into(BUFFER, AT, 0x80, second, self.out_seq, self.out_ts, self.out_ssrc)
-        self.out_seq = (self.out_seq + 1) & 0xFFFF
-        self.out_ts = (self.out_ts + samples) & 0xFFFFFFFF
-        self.out_ns = now
-        until = self.out_until
-        self.out_until = (until if until > now else now) + samples * _SAMPLE_NS
-        self._emit(HEADER_LENGTH + size, tape, now)
 
     # Commands
 
@@ -404,6 +347,7 @@ class Leg:
 
     def alone(self) -> None:
         """Nobody feeds it from now on: no reason to wait for anybody."""
+        self.leave_lanes()
         self.peer = None
         self.due = min(self.due, self.out_ns + self.step_ns)
 
@@ -412,17 +356,32 @@ class Leg:
         if self.tape is None or self.troubled:
             return False
         try:
-            self.tape.append_framed(BUFFER, VIEW, length, direction, now)
+            self.tape.append_cut(BUFFER, CHECKED[length], RECORDS[length], direction, now)
         except OSError as error:
-            self.relay.trouble(self, _tape_problem(error))
+            self.tape_failed(error)
             return False
-        if self.tape.position > self.tape.wants_more:
-            self.relay.grow(self.tape)
+        self.tape_advanced()
         return True
+
+    def tape_failed(self, error: OSError) -> None:
+        self.relay.trouble(self, _tape_problem(error))
+
+    def tape_advanced(self) -> None:
+        if self.tape is not None and self.tape.position > self.tape.wants_more:
+            self.relay.grow(self.tape)
+
+    def digits_sent(self) -> None:
+        self.relay.dtmf_sent(self, self.digits_out.taken())
+        self._update_generating()
+
+    @property
+    def unheeded(self) -> bool:
+        return self.tape is not None and self.peer is None
 
     def fail(self) -> None:
         """The tape is in trouble: from now on nothing of this leg is heard by anybody."""
         self.troubled = True
+        self.leave_lanes()
         self.part()
         self.prompt = None
         self.digits_out = DigitsOut()
@@ -436,13 +395,13 @@ class Leg:
         try:
             self.tape.mark(name, now, facts)
         except OSError as error:
-            self.relay.trouble(self, _tape_problem(error))
+            self.tape_failed(error)
         else:
-            if self.tape.position > self.tape.wants_more:
-                self.relay.grow(self.tape)
+            self.tape_advanced()
 
     def counters(self) -> dict[str, Any]:
         """The fields of ``LegCounters``."""
+        self.settle()
         return {
             "leg": self.name,
             "kind": self.kind,
@@ -464,9 +423,6 @@ class Leg:
 
     def _update_generating(self) -> None:
         self.generating = self.prompt is not None or bool(self.digits_out)
-
-    def _drop(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
 
 
 def _tape_problem(error: OSError) -> str:

@@ -1,4 +1,4 @@
-"""Media sockets: even UDP ports of a range in turn (RFC 3550 section 11), or any free port."""
+"""Media sockets: a leg's open one and the one connected to its source. Even UDP ports of a range in turn (RFC 3550 section 11), or any free port."""
 
 from __future__ import annotations
 
@@ -34,3 +34,26 @@ def bind_media(host: str, ports: tuple[int, int], start: int) -> tuple[socket.so
     except BaseException:
         sock.close()
         raise
+
+
+def connect_media(sock: socket.socket, source: tuple[str, int]) -> socket.socket:
+    """A second non-blocking socket on ``sock``'s port, connected: the kernel gives it all of ``source``'s packets.
+
+    Until it is connected it may get anybody's: read it by ``recvfrom`` until it is empty, once. Raises OSError.
+    """
+    line = socket.socket(sock.family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        # Both share the port for as long as the bind takes; afterwards it is nobody else's again.
+        for one in (sock, line):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            line.bind(sock.getsockname())
+        finally:
+            for one in (sock, line):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        line.connect(source)
+    except BaseException:
+        line.close()
+        raise
+    return line

@@ -24,8 +24,10 @@ from time import monotonic_ns
 from typing import Any
 
 from config.errors import OnrecordError
+from dialer.media.buffer import BUFFER, VIEW
 from dialer.media.commands import GRACE_SECONDS, MAX_MESSAGE, STATUS_SECONDS, pack, unpack
-from dialer.media.leg import BUFFER, VIEW, Leg
+from dialer.media.lane import Lane, serve
+from dialer.media.leg import Leg
 from dialer.media.mixing import Mixer, parts_of
 from dialer.media.ports import bind_media
 from dialer.media.prompts import PromptShelf
@@ -34,6 +36,7 @@ from recording.tape_writer import CHUNK_BYTES, TapeWriter
 
 _STATUS_NS = int(STATUS_SECONDS * 1e9)
 _TICK_NS = 10_000_000  # half a packet time
+_MOST_READY = 64  # they share one reading of the clock: half a millisecond's work
 _TAPES_A_STATUS = 400
 _LEGS_A_MESSAGE = 300
 _SEND_BUFFER = 4 << 20
@@ -56,6 +59,7 @@ class Relay:
         self._options = options
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
+        self.lanes: dict[int, Lane] = {}
         self._legs: dict[str, Leg] = {}
         self._streams: list[Leg] = []  # legs that hear something: the tick's work
         self._mixers: list[Mixer] = []
@@ -95,14 +99,11 @@ class Relay:
         """Until ``stop`` is asked, a signal comes, or the grace time is over; then close all tapes."""
         self._disk.start()
         self._register(self._wake, self._on_wake)
-        poll, handlers = self._poll.poll, self._handlers
+        poll, lanes, handlers = self._poll.poll, self.lanes, self._handlers
         next_tick = monotonic_ns() + _TICK_NS
         next_status = 0
         while self._running:
-            for descriptor, _events in poll(max(0.0, (next_tick - monotonic_ns()) / 1e9), 512):
-                handler = handlers.get(descriptor)
-                if handler is not None:
-                    handler()
+            serve(poll(max(0.0, (next_tick - monotonic_ns()) / 1e9), _MOST_READY), lanes, handlers)
             now = monotonic_ns()
             if now >= next_tick:
                 if self._mixers:
@@ -118,6 +119,12 @@ class Relay:
 
     def stop(self, *_signal: object) -> None:
         self._running = False
+
+    def watch(self, sock: socket.socket, handler: Callable[[], None]) -> None:
+        self._register(sock.fileno(), handler)
+
+    def unwatch(self, sock: socket.socket) -> None:
+        self._unregister(sock.fileno())
 
     def _register(self, descriptor: int, handler: Callable[[], None]) -> None:
         self._handlers[descriptor] = handler
@@ -182,6 +189,9 @@ class Relay:
             return
         message = unpack(datagram)
         number, verb = message["id"], message["do"]
+        for key in ("leg", "customer", "agent"):
+            if (named := self._legs.get(str(message.get(key)))) is not None:
+                named.leave_lanes()
         if verb == "close_leg":
             leg = self._legs.get(str(message["leg"]))
             if leg is not None:
@@ -237,6 +247,8 @@ class Relay:
         taped = [leg for leg in self._legs.values() if leg.tape is not None]
         begin = self._status_turn if self._status_turn < len(taped) else 0
         shown = taped[begin : begin + _TAPES_A_STATUS]
+        for leg in shown:
+            leg.settle()
         self._status_turn = begin + _TAPES_A_STATUS
         tapes = {
             leg.name: [leg.tape.position, leg.received, round(leg.tape.unflushed_seconds(now), 2)]
@@ -262,6 +274,8 @@ class Relay:
         for leg in list(self._legs.values()):
             if digits := leg.digits_in.overdue(now):
                 self.dtmf(leg, digits)
+            if now - leg.heard_ns > timeout_ns:
+                leg.settle()
             if now - leg.heard_ns <= timeout_ns:
                 leg.timed_out = False
             elif not leg.timed_out and leg.target is not None:
@@ -343,8 +357,7 @@ class Relay:
         now = monotonic_ns()
         held = leg.target is not None and leg.receive and not facts["receive"]
         resumed = leg.target is not None and not leg.receive and bool(facts["receive"])
-        leg.latch.expect(facts["host"], facts["port"], tuple(facts["plausible"]))
-        leg.source, leg.target = leg.latch.source, leg.latch.target()
+        leg.expect(facts["host"], facts["port"], tuple(facts["plausible"]))
         leg.law = facts["codec"]
         leg.payload_type = facts["payload_type"]
         leg.event_type = facts["telephone_event_pt"]
@@ -358,8 +371,8 @@ class Relay:
             leg.try_mark("hold", now, on=held)
         if leg.sock.fileno() not in self._handlers:
             # Early media that came before its description waited in the socket; it is taken now, from its first packet.
-            self._register(leg.sock.fileno(), leg.on_packet)
-            leg.opened_ns = leg.heard_ns = now
+            self.watch(leg.sock, leg.on_open_socket)
+            leg.heard_ns = now
             self._streams.append(leg)
 
     def _expect_audio(self, facts: dict[str, Any]) -> None:
@@ -470,7 +483,8 @@ class Relay:
             self.dtmf(leg, digits)
         leg.part()
         self._forget_mixers()
-        self._unregister(leg.sock.fileno())
+        leg.hang_up_line()
+        self.unwatch(leg.sock)
         leg.sock.close()
         del self._legs[leg.name]
         if leg in self._streams:

@@ -17,9 +17,10 @@ import pytest
 
 from case_store.intake.placement import parse_placement
 from case_store.model import CallRecord
+from case_store.outcomes import NewOutcome
 from config.settings import ClientSettings, RecordingSettings, Settings, SipSettings, StoreSettings, VaultSettings
 from dialer.campaign import CampaignRunner, DialPlan
-from dialer.centre import Centre, CentreParts
+from dialer.centre import CallToConclude, Centre, CentreParts
 from dialer.demo import DemoOrder, _clock, read_desk, read_trunk
 from dialer.engines.sip import SipTrunkEngine
 from dialer.media.client import MediaRelay
@@ -89,6 +90,7 @@ async def running_floor(folder: Path) -> AsyncIterator[Floor]:
                 engine=SipTrunkEngine(settings, clock, relay),
                 clock=clock,
                 people=False,
+                concluder=_talked,
                 on_finished=lambda _call, record, _tape, _code: ended.append(record),
             )
             async with Centre.open(settings, parts) as centre:
@@ -182,6 +184,17 @@ async def test_the_relay_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await dials_again(floor)
     causes = [record.cause for record in floor.ended]
     assert causes.count("relay-lost") == AGENTS
+
+
+async def _talked(call: CallToConclude) -> NewOutcome:
+    """Collectors who conclude as soon as they are asked."""
+    return NewOutcome(
+        case_id=call.case_id,
+        code="SELF_NEGOTIATING",
+        agent_id=call.agent_id,
+        call_id=call.call_id,
+        number_id=call.number_id,
+    )
 
 
 def _refuse(code: int) -> Callable[..., None]:

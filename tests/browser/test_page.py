@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, Request, Route, expect
 
 from case_store.model import Channel
 from dialer.campaigns import LiveCall
@@ -58,6 +58,39 @@ async def test_a_call_is_seen_as_it_happens_and_again_after_the_line_was_lost(
     await page.context.set_offline(False)
     await expect(row).to_contain_text("已结束", timeout=30_000)
     await expect(row).to_contain_text("忙")
+
+
+async def test_what_happens_while_the_first_picture_is_on_its_way_is_seen(page: Page, running: RunningHouse) -> None:
+    """The feed is open before the view is: an event that came in between once reached nobody."""
+    asked = 0
+
+    async def happen() -> None:
+        running.sample.campaigns.calls["call_new"] = LiveCall(
+            call_id="call_new",
+            case_id="case_3",
+            campaign_id="camp_sweep",
+            e164="+8613511112222",
+            channel=Channel.HOME,
+            state="ringing",
+            agent=None,
+            placed_at=START,
+        )
+        await running.sample.events.append("call.placed", START, case_id="case_3", subject_id="call_new")
+
+    async def late(route: Route) -> None:
+        nonlocal asked
+        asked += 1
+        answer = await route.fetch()
+        if asked == 2:  # the first is where the feed starts from, the second is the view's own
+            await expect(page.locator("#online")).to_have_attribute("data-on", "true")
+            running.run(happen)
+            await asyncio.sleep(1.0)  # the event is with the page, the picture without it is still on its way
+        await route.fulfill(response=answer)
+
+    await page.route("**/api/v1/calls/live", late)
+    await log_in(page, running, "team_leader")
+    await expect(page.locator("tr[data-call=call_new]")).to_contain_text("+86135****2222")
+    await expect(page.locator(".ticker")).to_contain_text("呼出")
 
 
 async def test_a_tape_is_listened_to_by_ranges_and_by_keyboard(

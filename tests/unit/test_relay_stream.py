@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dialer.media import leg as leg_module
-from dialer.media.leg import BUFFER, PAYLOAD, Leg
+from dialer.media.buffer import BUFFER, PAYLOAD
+from dialer.media.lane import Lane
+from dialer.media.leg import Leg
+from dialer.media.stream import FILL_AFTER_NS
 from tests.rtp_phone import Heard, parse
 
 MS = 1_000_000
@@ -23,6 +25,11 @@ SILENCE = b"\xd5" * 160
 class Silent:
     """The relay a leg tells its news to; here nobody listens."""
 
+    def __init__(self) -> None:
+        self.lanes: dict[int, Lane] = {}
+
+    def watch(self, sock: socket.socket, handler: Callable[[], None]) -> None: ...
+    def unwatch(self, sock: socket.socket) -> None: ...
     def first_audio(self, leg: Leg, now_ns: int) -> None: ...
     def dtmf(self, leg: Leg, digits: list[tuple[str, int]]) -> None: ...
     def prompt_finished(self, leg: Leg, name: str, completed: bool) -> None: ...
@@ -144,4 +151,4 @@ def test_whatever_the_delays_the_phone_hears_one_stream(delays: list[int]) -> No
     assert [one.payload for one in heard if one.payload != SILENCE] == made.said
     assert {(b.seq - a.seq) & 0xFFFF for a, b in pairwise(heard)} == {1}
     assert all(0 < (b.timestamp - a.timestamp) & 0xFFFFFFFF < 8 * 2000 for a, b in pairwise(heard))
-    assert leg_module.FILL_AFTER_NS == 200 * MS
+    assert FILL_AFTER_NS == 200 * MS

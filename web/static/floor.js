@@ -107,8 +107,9 @@ export async function liveView(app, place) {
   }
 
   app.skew ??= 0;
-  await refresh();
+  // Followed before the first picture is asked for: what happens meanwhile is in the picture, or asks for the next one.
   app.listeners.add(note);
+  await refresh();
   const ticking = setInterval(() => {
     for (const one of rows.values()) if (one.endedAt && Date.now() - one.endedAt > KEPT_SECONDS * 1000) return refresh();
     paint();
@@ -171,11 +172,11 @@ export async function campaignsView(app, place) {
       why);
   }
 
-  await refresh();
-  place.replaceChildren(h("header", { class: "head" }, h("h1", {}, label("nav.campaigns"))), list);
   let waiting = null;
   const follow = () => (waiting ??= setTimeout(() => { waiting = null; refresh().catch(toastProblem); }, 1500));
-  app.listeners.add(follow);
+  app.listeners.add(follow); // before the first look: see liveView
+  await refresh();
+  place.replaceChildren(h("header", { class: "head" }, h("h1", {}, label("nav.campaigns"))), list);
   return () => {
     app.listeners.delete(follow);
     clearTimeout(waiting);

@@ -1,4 +1,4 @@
-"""One dialog of a call: requests inside it both ways, offers and answers, hold, session timer (RFC 4028), BYE."""
+"""One dialog of a call: requests inside it both ways, offers and answers, hold, BYE."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from typing import Protocol
 
 from case_store.network import HangupCause
 from dialer.engines.sip import sdp
+from dialer.engines.sip.bodies import kind_of
 from dialer.engines.sip.causes import Release, reason_header, released
 from dialer.engines.sip.dialog import ALLOW, KNOWN_METHODS, SUPPORTED, Dialog
 from dialer.engines.sip.digest import Credentials
 from dialer.engines.sip.message import Request, Response, respond
 from dialer.engines.sip.sdp import Agreed, Ours, SdpTrouble
+from dialer.engines.sip.session_timer import SHORTEST_SESSION, SessionTimer, session_terms
 from dialer.engines.sip.transactions import InviteClient, Pending, Server, Transactions
 
 log = logging.getLogger(__name__)
 
-SHORTEST_SESSION = 90  # RFC 4028 5: Min-SE
+KEYS = "0123456789*#ABCD"
 
 
 class ConversationUser(Protocol):
@@ -33,43 +35,31 @@ class ConversationUser(Protocol):
         """The dialog is gone or must go (no ACK, 481, no refresh); ``bye`` was sent where it makes sense."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionTerms:
-    """RFC 4028: the interval in seconds and whether we refresh."""
-
-    interval: int
-    we_refresh: bool
-
-    @property
-    def refresh_after(self) -> float:
-        return self.interval / 2
-
-    @property
-    def expires_after(self) -> float:
-        """Section 10: BYE a little before the interval is over."""
-        return self.interval - min(32.0, self.interval / 3)
-
-
-def session_terms(message: Request | Response, *, we_asked: bool) -> SessionTerms | None:
-    """What a 2xx to us (``we_asked``) or a request to us says of the session timer; None: no timer."""
-    interval = message.number("session-expires")
-    if not interval:
-        return None
-    refresher = ""
-    for part in (message.first("session-expires") or "").split(";")[1:]:
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "refresher":
-            refresher = value.strip().lower()
-    uac_refreshes = refresher != "uas"
-    return SessionTerms(interval=interval, we_refresh=uac_refreshes == we_asked)
-
-
 def unsupported_method(request: Request) -> Response:
     """RFC 3261 8.2.1 and 21.5.2: 405 for a method we know and do not do, 501 for one we never heard of."""
     known = request.method in KNOWN_METHODS
     refusal = respond(request, *((405, "Method Not Allowed") if known else (501, "Not Implemented")))
     refusal.headers.append(("allow", ALLOW))
     return refusal
+
+
+def key_of(info: Request) -> tuple[str, int] | None:
+    """The key an INFO tells and its milliseconds (100 where it names none), or None."""
+    kind = kind_of(info.first("content-type"))
+    if kind == "application/dtmf-relay":
+        fields = {name.strip().lower(): value.strip() for name, _, value in _pairs(info.body)}
+        signal, duration = fields.get("signal", ""), fields.get("duration", "")
+    elif kind == "application/dtmf":
+        signal, duration = info.body.strip(), ""
+    else:
+        return None
+    signal = {"10": "*", "11": "#"}.get(signal, signal.upper())
+    known = duration.isascii() and duration.isdigit() and len(duration) < 6
+    return (signal, int(duration) if known else 100) if len(signal) == 1 and signal in KEYS else None
+
+
+def _pairs(body: str) -> list[tuple[str, str, str]]:
+    return [line.partition("=") for line in body.splitlines()]
 
 
 @dataclass(slots=True)
@@ -85,11 +75,21 @@ class Conversation:
     confirmed: bool = False
     closed: bool = False
     far_holds: bool = False
-    terms: SessionTerms | None = None
+    timer: SessionTimer = field(init=False)
     _ours_pending: InviteClient | None = None
     _theirs_pending: Server | None = None
     _offered: Ours | None = None
-    _timers: dict[str, Pending] = field(default_factory=dict)
+    _glare: Pending | None = None
+    _overdue: Pending | None = None
+
+    def __post_init__(self) -> None:
+        self.timer = SessionTimer(
+            session=self,
+            timers=self.transactions.timers,
+            t1=self.transactions.t1,
+            asked=self.session_expires,
+            keep_alive=self.keep_alive,
+        )
 
     # Offers and answers
 
@@ -122,18 +122,17 @@ class Conversation:
         on_final: Callable[[Response | None], None],
         *,
         headers: list[tuple[str, str]] | None = None,
-        body: str = "",
         again: bool = True,
     ) -> None:
         """A request other than INVITE; ``on_final`` gets the final response, or None on a time-out."""
-        extra = [*(headers or []), *self.credentials.answer(method, self.dialog.remote_target.text)]
-        request = self.dialog.request(method, headers=extra, body=body)
+        extra = [*(headers or []), *self.credentials.answer(method, self.dialog.request_uri)]
+        request = self.dialog.request(method, headers=extra)
 
         def on_response(response: Response) -> None:
             if response.status < 200:
                 return
             if response.status in (401, 407) and again and self.credentials.learn(response):
-                self._send(method, on_final, headers=headers, body=body, again=False)
+                self._send(method, on_final, headers=headers, again=False)
             else:
                 on_final(response)
 
@@ -150,23 +149,28 @@ class Conversation:
 
     def close(self) -> None:
         self.closed = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self.timer.stop()
+        for waiting in (self._glare, self._overdue):
+            if waiting is not None:
+                waiting.cancel()
+        if self._ours_pending is not None:
+            self._ours_pending.cancel()  # or it would wait for its answer for ever
 
     def hold(self, on: bool, on_done: Callable[[bool], None]) -> None:
         """re-INVITE with sendonly, or sendrecv again; ``on_done`` says whether the far side took it."""
-        self._reinvite(self.ours.next_version(hold=on), on_done)
+        self._reinvite(on, on_done)
 
-    def _reinvite(self, ours: Ours, on_done: Callable[[bool], None], *, auth_again: bool = True) -> None:
+    def _reinvite(self, hold: bool | None, on_done: Callable[[bool], None], *, auth_again: bool = True) -> None:
+        """``hold`` None: nothing changes, the session is only refreshed."""
         if self.closed:
             return
         if self._ours_pending is not None or self._theirs_pending is not None:
-            self._later(lambda: self._reinvite(ours, on_done))
+            self._later(lambda: self._reinvite(hold, on_done))
             return
-        uri = self.dialog.remote_target.text
-        headers = [*self._session_headers(), *self.credentials.answer("INVITE", uri)]
-        request = self.dialog.request("INVITE", headers=headers, body=sdp.offer(ours))
+        ours = self.ours if hold is None else self.ours.next_version(hold=hold)
+        body = sdp.offer(ours)
+        headers = [*self.timer.headers(), *self.credentials.answer("INVITE", self.dialog.request_uri, body)]
+        request = self.dialog.request("INVITE", headers=headers, body=body)
         self.dialog.credentials = [pair for pair in headers if "authorization" in pair[0]]
 
         def on_response(response: Response) -> None:
@@ -174,19 +178,27 @@ class Conversation:
                 return
             if response.status < 300:
                 self._send_ack(request.cseq[0])
-                if self._ours_pending is client:
-                    self._ours_pending = None
-                    self._reinvite_accepted(response, ours, on_done)
+            if self._ours_pending is not client:
                 return
-            self._ours_pending = None
-            self._reinvite_refused(response, ours, on_done, auth_again)
+            self._no_longer_pending()
+            if response.status < 300:
+                self._reinvite_accepted(response, ours, on_done)
+            else:
+                self._reinvite_refused(response, hold, on_done, auth_again)
 
         def on_timeout() -> None:
-            self._ours_pending = None
+            self._no_longer_pending()
             self._dead(HangupCause.SESSION_EXPIRED)
 
         client = self.transactions.invite(request, self.dialog.next_hop, on_response, on_timeout)
         self._ours_pending = client
+        # A far side that says 100 and nothing more would otherwise be waited for until the end of the call.
+        self._overdue = self.transactions.timers.call_later(self.transactions.lifetime, client.cancel)
+
+    def _no_longer_pending(self) -> None:
+        self._ours_pending = None
+        if self._overdue is not None:
+            self._overdue.cancel()
 
     def _send_ack(self, cseq: int, body: str = "") -> None:
         self.transactions.send(self.dialog.ack(cseq, body=body).render(), self.dialog.next_hop)
@@ -196,21 +208,20 @@ class Conversation:
             return
         self.dialog.refresh_target(response)
         self.ours = ours
-        self._session_from(response, we_asked=True)
-        on_done(not response.body or self.take_answer(response.body))
+        self.timer.take(response, we_asked=True)
+        on_done(not response.description or self.take_answer(response.description))
 
     def _reinvite_refused(
-        self, response: Response, ours: Ours, on_done: Callable[[bool], None], auth_again: bool
+        self, response: Response, hold: bool | None, on_done: Callable[[bool], None], auth_again: bool
     ) -> None:
         if self.closed:
             return
         if response.status == 491:
-            self._later(lambda: self._reinvite(ours, on_done))
-        elif response.status in (401, 407) and auth_again and self.credentials.learn(response):
-            self._reinvite(ours, on_done, auth_again=False)
-        elif response.status == 422 and (shortest := response.number("min-se")) and auth_again:
-            self.session_expires = max(self.session_expires, shortest)
-            self._reinvite(ours, on_done, auth_again=False)
+            self._later(lambda: self._reinvite(hold, on_done))
+        elif (response.status in (401, 407) and auth_again and self.credentials.learn(response)) or (
+            response.status == 422 and self.timer.accept_longer(response)
+        ):
+            self._reinvite(hold, on_done, auth_again=False)
         elif response.status in (408, 481):
             self._dead(HangupCause.SESSION_EXPIRED)
         else:
@@ -219,83 +230,39 @@ class Conversation:
     def _later(self, action: Callable[[], None]) -> None:
         """RFC 3261 14.1: after a glare the owner of the Call-ID waits 2.1 to 4 s (counted in T1s: 4.2 to 8)."""
         wait = self.transactions.t1 * random.uniform(4.2, 8.0)  # noqa: S311  # spreads retries, keeps no secret
-        self._start("glare", wait, action)
+        if self._glare is not None:
+            self._glare.cancel()
+        if not self.closed:
+            self._glare = self.transactions.timers.call_later(wait, action)
 
     def _dead(self, cause: HangupCause) -> None:
         if not self.closed:
             self.user.lost(self, cause)
 
-    # Session timer and keep-alive
+    # What the session timer asks for
 
     def session_from_answer(self, response: Response) -> None:
         """The 2xx of the first INVITE."""
-        self._session_from(response, we_asked=True)
-        if self.terms is None and self.keep_alive > 0:
-            self._start("alive", self.keep_alive, self._ask_alive)
+        self.timer.begin(response)
 
-    def _session_from(self, message: Request | Response, *, we_asked: bool) -> None:
-        terms = session_terms(message, we_asked=we_asked)
-        if terms is None and self.terms is None:
-            return
-        self.terms = terms or self.terms
-        assert self.terms is not None
-        if self.terms.we_refresh:
-            self._start("refresh", self.terms.refresh_after, self._refresh)
-        else:
-            self._stop("refresh")
-        self._start("expiry", self.terms.expires_after, lambda: self._dead(HangupCause.SESSION_EXPIRED))
+    @property
+    def takes_updates(self) -> bool:
+        return self.dialog.allow_update
 
-    def _session_headers(self) -> list[tuple[str, str]]:
-        headers = [("supported", SUPPORTED)]
-        if self.terms is not None:
-            refresher = "uac" if self.terms.we_refresh else "uas"
-            interval = max(self.terms.interval, self.session_expires if self.terms.we_refresh else 0)
-            headers.append(("session-expires", f"{interval};refresher={refresher}"))
-        return headers
+    def refresh_by_update(self, headers: list[tuple[str, str]], on_final: Callable[[Response | None], None]) -> None:
+        self._send("UPDATE", on_final, headers=headers)
 
-    def _refresh(self) -> None:
-        if self.dialog.allow_update:
-            self._send("UPDATE", self._refreshed, headers=self._session_headers())
-        else:
-            self._reinvite(self.ours, lambda _taken: None)
+    def refresh_by_reinvite(self) -> None:
+        self._reinvite(None, lambda _taken: None)
 
-    def _refreshed(self, response: Response | None) -> None:
-        if self.closed:
-            return
-        if response is None or response.status in (408, 481):
-            self._dead(HangupCause.SESSION_EXPIRED)
-        elif response.status < 300:
-            self.dialog.refresh_target(response)
-            self._session_from(response, we_asked=True)
-        elif response.status in (405, 501):
-            self.dialog.allow_update = False
-            self._refresh()
-        elif response.status == 422 and (shortest := response.number("min-se")) and self.terms is not None:
-            self.session_expires = max(self.session_expires, shortest)
-            self._refresh()
-        elif response.status == 491:
-            self._later(self._refresh)
+    def refresh_target(self, response: Response) -> None:
+        self.dialog.refresh_target(response)
 
-    def _ask_alive(self) -> None:
-        self._send("OPTIONS", self._alive_or_not)
+    def ask_alive(self, on_final: Callable[[Response | None], None]) -> None:
+        self._send("OPTIONS", on_final)
 
-    def _alive_or_not(self, response: Response | None) -> None:
-        if self.closed:
-            return
-        if response is None or response.status in (408, 481):
-            self._dead(HangupCause.SESSION_EXPIRED)
-        else:
-            self._start("alive", self.keep_alive, self._ask_alive)
-
-    def _start(self, name: str, seconds: float, action: Callable[[], None]) -> None:
-        self._stop(name)
-        if not self.closed:
-            self._timers[name] = self.transactions.timers.call_later(seconds, action)
-
-    def _stop(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
+    def expired(self) -> None:
+        self._dead(HangupCause.SESSION_EXPIRED)
 
     # Requests of theirs
 
@@ -303,7 +270,8 @@ class Conversation:
         if self.closed:
             server.respond(respond(request, 481, "Call/Transaction Does Not Exist"))
             return
-        if not self.dialog.accepts(request):
+        if not self.dialog.accepts(request) and request.method != "BYE":
+            # A BYE is heeded whatever its number: who sent it has hung up, and nothing in the call comes after it.
             server.respond(respond(request, 500, "CSeq out of order"))
             return
         handlers: dict[str, Callable[[Request, Server], None]] = {
@@ -317,18 +285,12 @@ class Conversation:
         handler = handlers.get(request.method)
         if handler is None:
             server.respond(unsupported_method(request))
-        elif request.method in ("INVITE", "UPDATE") and self._too_short(request):
+        elif request.method in ("INVITE", "UPDATE") and self.timer.too_short(request):
             refusal = respond(request, 422, "Session Interval Too Small")
             refusal.headers.append(("min-se", str(SHORTEST_SESSION)))
             server.respond(refusal)
         else:
             handler(request, server)
-
-    def _too_short(self, request: Request) -> bool:
-        """RFC 4028 9: below our Min-SE (and below what runs already), from a peer that understands 422."""
-        interval = request.number("session-expires")
-        least = SHORTEST_SESSION if self.terms is None else min(SHORTEST_SESSION, self.terms.interval)
-        return interval is not None and interval < least and "timer" in request.tokens("supported")
 
     def _on_harmless(self, request: Request, server: Server) -> None:
         response = respond(request, 200, "OK")
@@ -342,14 +304,11 @@ class Conversation:
         self.user.far_hung_up(self, released(reasons), reasons[0] if reasons else "")
 
     def _on_info(self, request: Request, server: Server) -> None:
-        """Some gateways send keys as INFO application/dtmf-relay instead of RFC 4733."""
+        """Some gateways send keys as INFO instead of RFC 4733: application/dtmf-relay, or application/dtmf."""
         server.respond(respond(request, 200, "OK"))
-        if (request.first("content-type") or "").lower().startswith("application/dtmf-relay"):
-            fields = dict(line.partition("=")[::2] for line in request.body.splitlines() if "=" in line)
-            signal, duration = fields.get("Signal", "").strip(), fields.get("Duration", "").strip()
-            if len(signal) == 1 and signal in "0123456789*#ABCD":
-                known = duration.isascii() and duration.isdigit() and len(duration) < 6
-                self.user.digit(self, signal, int(duration) if known else 100)
+        key = key_of(request)
+        if key is not None:
+            self.user.digit(self, *key)
 
     def _on_reinvite(self, request: Request, server: Server) -> None:
         if self._ours_pending is not None or not self.confirmed:
@@ -362,7 +321,8 @@ class Conversation:
             self._answer_offer(request, server)
 
     def _on_update(self, request: Request, server: Server) -> None:
-        if self._ours_pending is not None and request.body:
+        unanswered = self._ours_pending is not None or (self.agreed is None and not self.confirmed)
+        if unanswered and request.body:  # RFC 3311 5.2: our own offer comes first
             server.respond(respond(request, 491, "Request Pending"))
         elif request.body:
             self._answer_offer(request, server)
@@ -376,8 +336,13 @@ class Conversation:
             self.dialog.refresh_target(request)
             self._accept(request, server, sdp.offer(self.ours))
             return
+        if not request.description:
+            refusal = respond(request, 415, "Unsupported Media Type")
+            refusal.headers.append(("accept", sdp.CONTENT_TYPE))
+            server.respond(refusal)
+            return
         try:
-            theirs = sdp.parse(request.body)
+            theirs = sdp.parse(request.description)
         except SdpTrouble as error:
             log.warning("a re-INVITE's description was no use: %s", error.problem)
             server.respond(respond(request, 488, "Not Acceptable Here"))
@@ -412,7 +377,7 @@ class Conversation:
             server.respond(response, self._never_acknowledged)
         else:
             server.respond(response)
-        self._session_from(request, we_asked=False)
+        self.timer.take(request, we_asked=False)
 
     def _never_acknowledged(self) -> None:
         """RFC 3261 13.3.1.4: no ACK for our 200 in 64 T1: the dialog stands, the session does not: BYE."""
@@ -425,7 +390,10 @@ class Conversation:
             return
         self._theirs_pending.stop_repeating()
         self._theirs_pending = None
-        if self._offered is not None:
-            self._offered = None
-            if not ack.body or not self.take_answer(ack.body):
-                self._dead(HangupCause.INCOMPATIBLE)
+        if self._offered is None:
+            return
+        self._offered = None
+        if not ack.description:
+            log.warning("an offer of ours was acknowledged without an answer; what was agreed before stands")
+        elif not self.take_answer(ack.description):
+            self._dead(HangupCause.INCOMPATIBLE)

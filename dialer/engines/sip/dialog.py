@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from dialer.engines.sip.message import Address, Request, Response, Uri, new_branch, read_name_address
+from dialer.engines.sip.message import Request, Response, new_branch
+from dialer.engines.sip.uri import Address, Uri, read_name_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +68,7 @@ class Dialog:
         registered: Callable[[], Address] | None = None,
     ) -> Dialog:
         """12.1.2: the route set is Record-Route reversed, the target the Contact (or where the INVITE went)."""
-        contact = response.contact
-        target = contact.uri if contact and not contact.star else read_name_address(f"<{invite.uri}>").uri
+        target = response.target or read_name_address(f"<{invite.uri}>").uri
         return Dialog(
             here=here,
             user=user,
@@ -76,7 +76,7 @@ class Dialog:
             local=invite.first("from") or "",
             remote=response.first("to") or "",
             remote_tag=response.to_tag,
-            route_set=tuple(reversed(response.values("record-route"))),
+            route_set=tuple(reversed(response.routes)),
             remote_target=target,
             local_cseq=invite.cseq[0],
             invite_cseq=invite.cseq[0],
@@ -99,9 +99,7 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response) -> None:
         """12.2: a re-INVITE or UPDATE, and its 2xx, may move the target."""
-        contact = message.contact
-        if contact is not None and not contact.star:
-            self.remote_target = contact.uri
+        self.remote_target = message.target or self.remote_target
 
     def request(self, method: str, *, headers: list[tuple[str, str]] | None = None, body: str = "") -> Request:
         """The next request of ours inside the dialog (12.2.1.1)."""
@@ -112,10 +110,17 @@ class Dialog:
         """The ACK of a 2xx: a new branch, the INVITE's CSeq number and its credentials (13.2.2.4)."""
         return self._request("ACK", cseq, self.credentials, body)
 
+    @property
+    def request_uri(self) -> str:
+        """16.12.1.2: with a strict router first in the route set its own URI, else the target's."""
+        if self.route_set and not (first := read_name_address(self.route_set[0]).uri).loose:
+            return first.text
+        return self.remote_target.text
+
     def _request(self, method: str, cseq: int, extra: list[tuple[str, str]], body: str) -> Request:
-        uri, routes = self.remote_target.text, list(self.route_set)
+        uri, routes = self.request_uri, list(self.route_set)
         if routes and not read_name_address(routes[0]).uri.loose:
-            uri, routes = read_name_address(routes[0]).uri.text, [*routes[1:], f"<{self.remote_target.text}>"]
+            routes = [*routes[1:], f"<{self.remote_target.text}>"]
         headers = [("via", self.here.via(new_branch()))]
         headers += [("route", route) for route in routes]
         headers += [("max-forwards", "70"), ("from", self.local), ("to", self.remote)]

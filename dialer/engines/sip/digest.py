@@ -1,4 +1,5 @@
-"""Digest authentication, RFC 7616 and RFC 8760: answering challenges and making them. MD5 and SHA-256, qop auth."""
+"""Digest authentication, RFC 7616 and RFC 8760: answering challenges (MD5 and SHA-256, each also -sess; qop auth,
+auth-int, none) and making them (qop auth)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from dialer.engines.sip.message import Message
 
 _PAIR = re.compile(r'([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))')
+_NEXT_CHALLENGE = re.compile(r",\s*(?=Digest\s)", re.IGNORECASE)  # some put two challenges on one line
 _HASHES: dict[str, Callable[[bytes], str]] = {
     "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
     "MD5": lambda data: hashlib.md5(data, usedforsecurity=False).hexdigest(),
@@ -23,10 +25,14 @@ class Challenge:
     realm: str
     nonce: str
     algorithm: str
-    qop: bool
+    qop: str  # "auth", "auth-int" or "" (RFC 2069)
     opaque: str | None
     stale: bool
     header: str  # the header that answers it
+
+    @property
+    def hash_name(self) -> str:
+        return self.algorithm.removesuffix("-SESS")
 
 
 def read_params(text: str) -> dict[str, str]:
@@ -45,32 +51,38 @@ def challenges_of(message: Message) -> list[Challenge]:
     found = []
     for name, answer in (("www-authenticate", "authorization"), ("proxy-authenticate", "proxy-authorization")):
         for text in message.values(name):
-            params = read_params(text)
-            algorithm = params.get("algorithm", "MD5").upper()
-            qops = {item.strip() for item in params.get("qop", "").split(",") if item.strip()}
-            if algorithm not in _HASHES or "nonce" not in params or (qops and "auth" not in qops):
-                continue
-            found.append(
-                Challenge(
-                    realm=params.get("realm", ""),
-                    nonce=params["nonce"],
-                    algorithm=algorithm,
-                    qop=bool(qops),
-                    opaque=params.get("opaque"),
-                    stale=params.get("stale", "").lower() == "true",
-                    header=answer,
-                )
-            )
-    return sorted(found, key=lambda challenge: list(_HASHES).index(challenge.algorithm))
+            found += [one for part in _NEXT_CHALLENGE.split(text) if (one := _challenge(part, answer)) is not None]
+    return sorted(found, key=lambda challenge: list(_HASHES).index(challenge.hash_name))
+
+
+def _challenge(text: str, header: str) -> Challenge | None:
+    params = read_params(text)
+    algorithm = params.get("algorithm", "MD5").upper()
+    offered = [item.strip().lower() for item in params.get("qop", "").split(",") if item.strip()]
+    qop = next((one for one in ("auth", "auth-int") if one in offered), "")
+    if algorithm.removesuffix("-SESS") not in _HASHES or "nonce" not in params or (offered and not qop):
+        return None
+    return Challenge(
+        realm=params.get("realm", ""),
+        nonce=params["nonce"],
+        algorithm=algorithm,
+        qop=qop,
+        opaque=params.get("opaque"),
+        stale=params.get("stale", "").lower() == "true",
+        header=header,
+    )
 
 
 def _response(
-    algorithm: str, username: str, realm: str, password: str, method: str, uri: str, nonce: str, tail: str
+    algorithm: str, username: str, realm: str, password: str, action: str, nonce: str, nc: str, cnonce: str, qop: str
 ) -> str:
-    digest = _HASHES[algorithm]
+    """RFC 7616 3.4.1; ``action`` is A2, ``qop`` "" for RFC 2069."""
+    digest = _HASHES[algorithm.removesuffix("-SESS")]
     secret = digest(f"{username}:{realm}:{password}".encode())
-    action = digest(f"{method}:{uri}".encode())
-    return digest(f"{secret}:{nonce}:{tail}{action}".encode())
+    if algorithm.endswith("-SESS"):
+        secret = digest(f"{secret}:{nonce}:{cnonce}".encode())
+    tail = f"{nc}:{cnonce}:{qop}:" if qop else ""
+    return digest(f"{secret}:{nonce}:{tail}{digest(action.encode())}".encode())
 
 
 @dataclass(slots=True)
@@ -102,25 +114,28 @@ class Credentials:
                 fresh = True
         return fresh
 
-    def answer(self, method: str, uri: str) -> list[tuple[str, str]]:
+    def answer(self, method: str, uri: str, body: str = "") -> list[tuple[str, str]]:
         headers = []
         for key, (challenge, count) in list(self._known.items()):
             self._known[key] = (challenge, count + 1)
-            headers.append((challenge.header, self._header(challenge, count + 1, method, uri)))
+            headers.append((challenge.header, self._header(challenge, count + 1, method, uri, body)))
         return headers
 
-    def _header(self, challenge: Challenge, count: int, method: str, uri: str) -> str:
+    def _header(self, challenge: Challenge, count: int, method: str, uri: str, body: str) -> str:
         cnonce, nc = secrets.token_hex(8), f"{count:08x}"
-        tail = f"{nc}:{cnonce}:auth:" if challenge.qop else ""
+        action = f"{method}:{uri}"
+        if challenge.qop == "auth-int":
+            action += ":" + _HASHES[challenge.hash_name](body.encode("latin-1", "replace"))
         response = _response(
             challenge.algorithm,
             self.username or "",
             challenge.realm,
             self.password or "",
-            method,
-            uri,
+            action,
             challenge.nonce,
-            tail,
+            nc,
+            cnonce,
+            challenge.qop,
         )
         parts = [
             f'username="{_quoted(self.username or "")}"',
@@ -131,7 +146,9 @@ class Credentials:
             f"algorithm={challenge.algorithm}",
         ]
         if challenge.qop:
-            parts += [f'cnonce="{cnonce}"', "qop=auth", f"nc={nc}"]
+            parts += [f'cnonce="{cnonce}"', f"qop={challenge.qop}", f"nc={nc}"]
+        elif challenge.algorithm.endswith("-SESS"):
+            parts.append(f'cnonce="{cnonce}"')
         if challenge.opaque is not None:
             parts.append(f'opaque="{_quoted(challenge.opaque)}"')
         return "Digest " + ", ".join(parts)
@@ -183,8 +200,8 @@ class Doorkeeper:
         if not hmac.compare_digest(self._nonce(issued).encode(), nonce.encode()) or params.get("qop") != "auth":
             return None, False
         count = params.get("nc", "")
-        tail = f"{count}:{params.get('cnonce', '')}:auth:"
-        expected = _response(algorithm, username, self._realm, password, method, params.get("uri", ""), nonce, tail)
+        action, cnonce = f"{method}:{params.get('uri', '')}", params.get("cnonce", "")
+        expected = _response(algorithm, username, self._realm, password, action, nonce, count, cnonce, "auth")
         if not hmac.compare_digest(expected.encode(), params.get("response", "").encode()):
             return None, False
         if self._now() - issued > self._lifetime or not self._counts_up(nonce, count):

@@ -22,8 +22,9 @@ from config.identity import new_id
 from config.settings import Settings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import EngineCapabilities, EngineFull, EngineUnhealthy, Prompt, UnknownLeg
-from dialer.engines.sip.leg import Route
-from dialer.engines.sip.switchboard import AudioExpected, MediaAgreed, News, Switchboard
+from dialer.engines.sip.attempt import Route
+from dialer.engines.sip.news import AudioExpected, MediaAgreed, News
+from dialer.engines.sip.switchboard import Switchboard
 from dialer.events import (
     EngineEvent,
     LegAnswered,
@@ -132,18 +133,22 @@ class SipTrunkEngine:
     async def start(self) -> None:
         """Raises RelayUnhealthy, OSError when the port is taken."""
         self._home = asyncio.get_running_loop()
-        for left in await self._relay.start():
-            await self._relay.close_leg(left.leg)  # the calls of an earlier process: their tapes are finished here
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sip-signalling", daemon=True)
         self._thread.start()
-        try:
-            await self._await_signal(self._board.start())
-        except BaseException:
+        # Side by side: whoever a crash left on a line is not kept there by a relay that takes its time, or never comes.
+        started = await asyncio.gather(
+            self._start_media(), self._await_signal(self._board.start()), return_exceptions=True
+        )
+        if failed := [one for one in started if isinstance(one, BaseException)]:
             await self._stop_thread()
             await self._relay.close()
-            raise
+            raise failed[0]
         self._spawn(self._watch_relay())
+
+    async def _start_media(self) -> None:
+        for left in await self._relay.start():
+            await self._relay.close_leg(left.leg)  # the calls of an earlier process: their tapes are finished here
 
     async def close(self) -> None:
         if self._closing or self._loop is None:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Protocol
 
 from case_store.network import HangupCause
 from config.clock import Clock
 from config.errors import InvariantBroken
 from dialer.call import CallId, CallOrder, DeskOrder, LegId, LegState, can_move
-from dialer.engines.sip import sdp
+from dialer.engines.sip.attempt import Attempt, Next, Route, after_failure
 from dialer.engines.sip.causes import Release, failed
-from dialer.engines.sip.conversation import SHORTEST_SESSION, Conversation
-from dialer.engines.sip.dialog import ALLOW, SUPPORTED, Dialog, Here
-from dialer.engines.sip.digest import Credentials
-from dialer.engines.sip.message import Address, MalformedMessage, Request, Response, new_branch, new_tag
-from dialer.engines.sip.message import read_name_address as read_address
+from dialer.engines.sip.conversation import Conversation
+from dialer.engines.sip.dialog import Dialog, Here
+from dialer.engines.sip.message import Request, Response
 from dialer.engines.sip.sdp import Agreed, Ours
 from dialer.engines.sip.transactions import InviteClient, Pending, Transactions
 from dialer.engines.sip.trunks import Line
@@ -36,30 +32,7 @@ from dialer.events import (
 
 log = logging.getLogger(__name__)
 
-MOST_REDIRECTS = 3
-MOST_RETRIES = 6  # 401, 407, 420, 421, 422 together, per trunk
-DESK = "desk"
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How an INVITE leaves: towards which address, as whom, with what."""
-
-    trunk: str
-    uri: str
-    user: str  # of our Contact
-    sender: str  # From, without a tag
-    address: Address
-    host: str  # the carrier's own name, for redirects
-    codecs: tuple[str, ...]
-    ptime: int
-    session_expires: int
-    require_100rel: bool
-    credentials: Credentials
-    headers: tuple[tuple[str, str], ...] = ()
-    media_hosts: tuple[str, ...] = ()
-    line: Line | None = None
-    registered: Callable[[], Address] | None = None  # where a phone behind a NAT is reached, now
+MOST_EARLY_DIALOGS = 16  # phones that may ring at once for one INVITE
 
 
 class Exchange(Protocol):
@@ -90,52 +63,6 @@ class Exchange(Protocol):
 
     def release(self, conversation: Conversation) -> None: ...
     def ended(self, leg: Leg) -> None: ...
-
-
-class Next(StrEnum):
-    """What a failed INVITE leads to."""
-
-    END = "end"
-    FAIL_OVER = "fail-over"
-
-
-def after_failure(status: int | None, *, provisional: bool, rang: bool) -> Next:
-    """Whether another trunk may be tried; ``status`` None: nothing came at all (timer B). Pure.
-
-    Never once any 18x said that a phone may have rung: the same person is not dialed twice.
-    """
-    if rang:
-        return Next.END
-    if status is None:
-        return Next.FAIL_OVER
-    if status == 408:
-        return Next.END if provisional else Next.FAIL_OVER
-    return Next.FAIL_OVER if 500 <= status <= 599 else Next.END
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One INVITE over one route, with its retries for authentication and the like."""
-
-    route: Route
-    call_id: str
-    tag: str
-    uri: str
-    cseq: int = 0
-    client: InviteClient | None = None
-    provisional: bool = False
-    rang: bool = False
-    retries: int = 0
-    redirects: int = 0
-    without: frozenset[str] = frozenset()  # option tags the far side refused (420)
-    demanded: frozenset[str] = frozenset()  # option tags it insists on (421)
-    session_expires: int = 0
-    min_se: int = SHORTEST_SESSION
-    released: bool = False
-    dialogs: dict[str, Conversation] = field(default_factory=dict)
-    rseq: dict[str, int] = field(default_factory=dict)
-    responses_before: int = 0  # what the line had answered when this attempt began
-    acked: set[str] = field(default_factory=set)
 
 
 class Leg:
@@ -193,21 +120,12 @@ class Leg:
 
     def _dial_over(self, route: Route) -> None:
         self._tried.add(route.trunk)
-        self._attempt = Attempt(
-            responses_before=route.line.responses if route.line is not None else 0,
-            route=route,
-            call_id=f"{secrets.token_hex(12)}@{self._exchange.here.host}",
-            tag=new_tag(),
-            uri=route.uri,
-            session_expires=route.session_expires,
-        )
+        self._attempt = Attempt.over(route, self._exchange.here.host)
         self._send_invite(self._attempt)
         self._emit(LegDialed, Origin.NEAR, trunk=route.trunk)
 
     def _send_invite(self, attempt: Attempt) -> None:
-        attempt.cseq += 1
-        attempt.provisional = False
-        request = self._invite(attempt)
+        request = attempt.invite(self._exchange.here, self._ours(attempt.route))
         self._exchange.journal_dialed(self, request, attempt.route)
 
         def on_response(response: Response) -> None:
@@ -217,36 +135,6 @@ class Leg:
             request, attempt.route.address, on_response, lambda: self._on_silence(attempt)
         )
         attempt.client = client
-
-    def _invite(self, attempt: Attempt) -> Request:
-        route, here = attempt.route, self._exchange.here
-        headers = [
-            ("via", here.via(new_branch())),
-            ("max-forwards", "70"),
-            ("from", f"{route.sender};tag={attempt.tag}"),
-            ("to", f"<{route.uri}>"),
-            ("call-id", attempt.call_id),
-            ("cseq", f"{attempt.cseq} INVITE"),
-            ("contact", here.contact(route.user)),
-            ("allow", ALLOW),
-            ("user-agent", here.user_agent),
-            *self._extensions(attempt),
-            *route.headers,
-            *route.credentials.answer("INVITE", attempt.uri),
-            ("content-type", sdp.CONTENT_TYPE),
-        ]
-        return Request(headers=headers, body=sdp.offer(self._ours(route)), method="INVITE", uri=attempt.uri)
-
-    def _extensions(self, attempt: Attempt) -> list[tuple[str, str]]:
-        supported = [tag for tag in SUPPORTED.split(", ") if tag not in attempt.without]
-        required = set(attempt.demanded)
-        if attempt.route.require_100rel:
-            required.add("100rel")
-        headers = [("supported", ", ".join(supported))] if supported else []
-        headers += [("require", ", ".join(sorted(required - attempt.without)))] if required - attempt.without else []
-        if attempt.session_expires and "timer" in supported:
-            headers += [("session-expires", str(attempt.session_expires)), ("min-se", str(attempt.min_se))]
-        return headers
 
     def _ours(self, route: Route) -> Ours:
         return Ours(host=self._host, port=self._port, codecs=route.codecs, ptime=route.ptime, session=self._session)
@@ -267,7 +155,8 @@ class Leg:
     def _on_response(self, attempt: Attempt, client: InviteClient, response: Response) -> None:
         if attempt.route.line is not None:
             attempt.route.line.responses += 1
-        if 200 <= response.status < 300 and (self._talk is not None or not self._current(attempt)):
+        answered = 200 <= response.status < 300
+        if answered and (self._talk is not None or not self._current(attempt) or client is not attempt.client):
             self._acknowledge_late(attempt, client, response)
         elif not self._current(attempt) or client is not attempt.client:
             return
@@ -295,17 +184,20 @@ class Leg:
         conversation = self._early_dialog(attempt, response)
         if conversation is not None and not self._acknowledge_reliable(attempt, conversation, response):
             return
-        early = bool(response.body) and conversation is not None and conversation.take_answer(response.body)
+        early = (
+            bool(response.description) and conversation is not None and conversation.take_answer(response.description)
+        )
         self._move_to_progress(response.status, early)
         self._tell_progress(response, early=early)
         if attempt.rang and isinstance(self.order, CallOrder) and "ring" not in self._timers:
             self._start("ring", self.order.ring_seconds, self._rang_too_long)
 
     def _early_dialog(self, attempt: Attempt, response: Response) -> Conversation | None:
+        """By its To tag; a peer of RFC 2543 has none, and its early media is heard all the same (12.1.2)."""
         tag = response.to_tag
-        if not tag:
-            return None
         if tag not in attempt.dialogs:
+            if len(attempt.dialogs) >= MOST_EARLY_DIALOGS or not (tag or response.description):
+                return None
             attempt.dialogs[tag] = self._conversation(attempt, response)
         return attempt.dialogs[tag]
 
@@ -371,7 +263,12 @@ class Leg:
                 self._exchange.release(other)
         self._stop("ring")
         self._stop("set-up")
-        if not (talk.take_answer(response.body) if response.body else talk.agreed):
+        if talk.closed:  # its BYE overtook its 200
+            self._exchange.release(talk)
+            self._exchange.journal_ended(self.id)
+            self._finish(HangupCause.NORMAL, response.status, reason="BYE before the answer", origin=Origin.FAR)
+            return
+        if not self._taken(talk, response):
             self._hang_up_dialog(talk, HangupCause.INCOMPATIBLE)
             self._finish(HangupCause.INCOMPATIBLE, response.status, origin=Origin.ENGINE)
             return
@@ -385,6 +282,18 @@ class Leg:
         talk.session_from_answer(response)
         if self.wanted_hold:
             talk.hold(True, self._hold_taken(True))
+
+    def _taken(self, talk: Conversation, response: Response) -> bool:
+        """Whether there is something to speak with: in the 200, or in what came before it.
+
+        Some carriers describe the session in a 183 under one tag and answer under another without a description.
+        """
+        if response.description:
+            return talk.take_answer(response.description)
+        if talk.agreed is None and self._speaking_to is not None and not response.body:
+            log.info("leg %s: the answer has no description; the one of another early dialog stands", self.id)
+            talk.agreed = self._speaking_to
+        return talk.agreed is not None
 
     def _confirm(self, attempt: Attempt, client: InviteClient, response: Response) -> Conversation:
         """The dialog of a 2xx, acknowledged."""
@@ -431,7 +340,9 @@ class Leg:
         if self._giving_up:
             self._finish(self._giving_up[0], status, reason=response.reason, origin=self._giving_up[1])
             return
-        if attempt.retries < MOST_RETRIES and self._retried(attempt, response):
+        if attempt.heeds(response):
+            self._forget_dialogs(attempt)
+            self._send_invite(attempt)
             return
         retry_after = response.number("retry-after")
         if retry_after is not None and status in (500, 503) and attempt.route.line is not None:
@@ -448,45 +359,6 @@ class Leg:
             retry_after=retry_after,
             origin=Origin.FAR,
         )
-
-    def _retried(self, attempt: Attempt, response: Response) -> bool:
-        """Another INVITE on the same trunk, where the response asks for one we can make."""
-        status = response.status
-        again = False
-        if status in (401, 407):
-            again = attempt.route.credentials.learn(response)
-        elif status == 422 and (shortest := response.number("min-se")):
-            again = shortest > attempt.session_expires
-            attempt.min_se, attempt.session_expires = shortest, max(shortest, attempt.session_expires)
-        elif status == 420:
-            refused = response.tokens("unsupported") - attempt.without
-            again = bool(refused)
-            attempt.without |= refused
-        elif status == 421:
-            wanted = response.tokens("require") - attempt.demanded
-            again = bool(wanted) and wanted <= frozenset(SUPPORTED.split(", "))
-            attempt.demanded |= wanted
-        elif 300 <= status < 400 and attempt.redirects < MOST_REDIRECTS:
-            target = self._within_the_trunk(attempt, response)
-            again = target is not None and target != attempt.uri
-            attempt.redirects += 1
-            attempt.uri = target or attempt.uri
-        if again:
-            attempt.retries += 1
-            self._forget_dialogs(attempt)
-            self._send_invite(attempt)
-        return again
-
-    def _within_the_trunk(self, attempt: Attempt, response: Response) -> str | None:
-        """The first Contact of a 3xx on the trunk's own host; a redirect elsewhere is not followed."""
-        for text in response.values("contact"):
-            try:
-                uri = read_address(text).uri
-            except MalformedMessage:
-                continue
-            if uri.host.lower() in (attempt.route.host.lower(), attempt.route.address[0]):
-                return uri.text
-        return None
 
     def _failed_over(self, status: int | None, attempt: Attempt) -> bool:
         if not isinstance(self.order, CallOrder) or self._giving_up:
@@ -537,6 +409,15 @@ class Leg:
             assert self._attempt is not None
             assert self._attempt.client is not None
             self._attempt.client.cancel()
+            if self._attempt.client.finished:
+                self._finish(self._giving_up[0], None, origin=origin)
+            else:  # timer B, then 64 T1 after a CANCEL: whatever the far side does, it is over by then
+                self._start("over", 2.1 * self._exchange.transactions.lifetime, self._overdue)
+
+    def _overdue(self) -> None:
+        assert self._giving_up is not None
+        log.error("leg %s: nothing ended it; it is ended now", self.id)
+        self._finish(self._giving_up[0], None, origin=self._giving_up[1])
 
     def give_up(self, cause: HangupCause) -> None:
         """End it here and now, whatever the far side still has to say; only when the engine closes."""

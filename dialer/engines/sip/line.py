@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from dialer.engines.sip.dialog import ALLOW, Here
 from dialer.engines.sip.digest import Credentials
-from dialer.engines.sip.message import Address, Request, Response, new_branch, new_tag
+from dialer.engines.sip.message import Request, Response, new_branch, new_tag
 from dialer.engines.sip.transactions import Pending, Transactions
 from dialer.engines.sip.trunks import Line
+from dialer.engines.sip.uri import Address
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class LineKeeper:
         here: Here,
         credentials: Credentials,
         tell: Callable[[Line, bool, str], None],
+        unanswered: Callable[[], None] = lambda: None,
     ) -> None:
         self.line = line
         self.address = address
@@ -36,6 +38,7 @@ class LineKeeper:
         self._here = here
         self._credentials = credentials
         self._tell = tell
+        self._unanswered = unanswered
         self._timers: dict[str, Pending] = {}
         self._register_call_id = f"{secrets.token_hex(12)}@{here.host}"
         self._register_cseq = 0
@@ -51,6 +54,16 @@ class LineKeeper:
             self._register(self._expires)
         if self.line.settings.options_seconds:
             self._ask_alive()
+
+    def move(self, address: Address) -> None:
+        """The trunk is elsewhere now: ask there at once."""
+        self.address = address
+        if self.line.settings.options_seconds:
+            self._ask_alive()
+        elif not self._reachable:
+            self._set(reachable=True, detail="its host name has another address")
+        if self.line.settings.registers:
+            self._register(self._expires)
 
     def close(self, on_done: Callable[[], None]) -> None:
         """Stop, and take the registration back."""
@@ -68,6 +81,7 @@ class LineKeeper:
         self._set(reachable=False, detail="no response to an INVITE")
         if not self.line.settings.options_seconds:
             self._start("again", _RETRY_T1S * self._transactions.t1, lambda: self._set(reachable=True, detail="again"))
+        self._unanswered()
 
     def _start(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         old = self._timers.pop(name, None)
@@ -126,6 +140,8 @@ class LineKeeper:
 
     def _dead(self) -> None:
         self._set(reachable=False, detail="OPTIONS not answered")
+        if not self._closing:
+            self._unanswered()
 
     # REGISTER
 
@@ -153,6 +169,8 @@ class LineKeeper:
 
         def on_timeout() -> None:
             self._registration_failed("REGISTER not answered")
+            if not self._closing:
+                self._unanswered()
             on_done()
 
         self._transactions.request(request, self.address, on_response, on_timeout)

@@ -10,9 +10,10 @@ from dialer.engines.sip.conversation import Conversation
 from dialer.engines.sip.dialog import Dialog, Here
 from dialer.engines.sip.digest import Credentials
 from dialer.engines.sip.journal import OpenCall
-from dialer.engines.sip.message import Request, Response, read_name_address, read_uri
+from dialer.engines.sip.message import Request, Response
 from dialer.engines.sip.sdp import Agreed, Ours
 from dialer.engines.sip.transactions import Transactions
+from dialer.engines.sip.uri import read_name_address, read_uri
 
 # The dead process may have sent more requests than the journal knows; CSeq need only grow (RFC 3261 12.2.1.1).
 _CSEQ_LEAP = 1000

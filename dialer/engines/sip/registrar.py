@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from config.settings import DeskSettings
 from dialer.engines.sip.digest import Doorkeeper
-from dialer.engines.sip.message import Address, Request, Response, respond
+from dialer.engines.sip.message import Request, Response, respond
 from dialer.engines.sip.transactions import Pending, Server, Timers
+from dialer.engines.sip.uri import Address
 
 log = logging.getLogger(__name__)
 

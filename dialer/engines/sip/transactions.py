@@ -11,7 +11,8 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Protocol
 
-from dialer.engines.sip.message import COOKIE, Address, Request, Response, reply_address, respond
+from dialer.engines.sip.message import COOKIE, Request, Response, reply_address, respond
+from dialer.engines.sip.uri import Address, MalformedMessage
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,13 @@ class Transactions:
         else:
             server = Server(self, message, source, key)
             self._servers[key] = server
-            self._on_request(message, server)
+            try:
+                self._on_request(message, server)
+            except Exception as error:
+                # Answered all the same: an open transaction would be kept for ever, and the far side would repeat it.
+                wrong = isinstance(error, MalformedMessage)
+                server.respond(respond(message, *((400, "Bad Request") if wrong else (500, "Server Internal Error"))))
+                raise
 
     def _receive_cancel(self, cancel: Request, key: tuple[str, ...], source: Address) -> None:
         # We answer every request at once, so a CANCEL never finds one still open (RFC 3261 9.2).
@@ -278,7 +285,11 @@ class InviteClient(_Timed):
         self._on_response(response)
 
     def _receive_accepted(self, response: Response) -> None:
-        if self.state in (State.COMPLETED, State.TERMINATED):
+        if self.state is State.TERMINATED:
+            return
+        if self.state is State.COMPLETED:
+            # After a failure no proxy may pass an answer on (16.7); some do. Told, so that nobody stays on an open line.
+            self._on_response(response)
             return
         if self.state is not State.ACCEPTED:
             self._stop_all()

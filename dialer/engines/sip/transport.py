@@ -11,8 +11,10 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import cast
 
 from dialer.engines.sip.dialog import is_address
-from dialer.engines.sip.message import Address, MalformedMessage, Request, Response, read
+from dialer.engines.sip.message import Request, Response
+from dialer.engines.sip.reading import read
 from dialer.engines.sip.trunks import TokenBucket
+from dialer.engines.sip.uri import Address, MalformedMessage
 
 log = logging.getLogger(__name__)
 
@@ -134,16 +136,3 @@ class SipSocket(asyncio.DatagramProtocol):
 def _worth_a_line(count: int) -> bool:
     """The first hundred, then each thousandth: a flood must not become a flood of log lines."""
     return count <= 100 or count % 1000 == 0
-
-
-async def resolve(host: str) -> str | None:
-    """The IPv4 address of a name, or None."""
-    try:
-        return str(ip_address(host))
-    except ValueError:
-        pass
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, family=2)
-    except OSError:
-        return None
-    return str(found[0][4][0]) if found else None

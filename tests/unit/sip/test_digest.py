@@ -13,10 +13,8 @@ def test_rfc_7616_section_3_9_1() -> None:
         ("MD5", "8ca523f5e9506fed4657c9700eebdbec"),
         ("SHA-256", "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
     ):
-        tail = f"00000001:{cnonce}:auth:"
-        made = digest._response(
-            algorithm, "Mufasa", "http-auth@example.org", "Circle of Life", "GET", "/dir/index.html", nonce, tail
-        )
+        given = ("http-auth@example.org", "Circle of Life", "GET:/dir/index.html", nonce, "00000001", cnonce, "auth")
+        made = digest._response(algorithm, "Mufasa", *given)
         assert made == wanted
 
 

@@ -6,17 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialer.engines.sip.message import (
-    MalformedMessage,
-    Request,
-    Response,
-    read,
-    read_name_address,
-    read_uri,
-    read_via,
-    reply_address,
-    respond,
-)
+from dialer.engines.sip.message import Request, Response, reply_address, respond
+from dialer.engines.sip.reading import read
+from dialer.engines.sip.uri import MalformedMessage, read_name_address, read_uri, read_via
 
 BASE = (
     "Via: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bKa;rport\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\n"

@@ -10,8 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dialer.engines.sip.message import Address, Request, Response, read, respond
+from dialer.engines.sip.message import Request, Response, respond
+from dialer.engines.sip.reading import read
 from dialer.engines.sip.transactions import Server, State, Transactions
+from dialer.engines.sip.uri import Address
 
 T1 = 0.5
 FAR = ("192.0.2.9", 5060)
