@@ -214,8 +214,8 @@ class Life:
             return
         mine = [each for each in state.pending if each.cause is event.outcome and each.action.action in CALLS]
         for each in mine:
-            if each.action not in (state.next_action,):
-                continue
+            if each.action not in (state.next_action,) or each.action.number_id not in (None, event.number_id):
+                continue  # the earlier due of two contacts is kept, which may be the other one's
             first, last = DAY_COUNTS[event.outcome]
             if event.outcome is O.MESSAGE_LEFT_1 and each.action.action == "contact-again":
                 continue

@@ -278,3 +278,10 @@ def test_bank_files_results_and_vetting_on_the_command_line(
     said("agent", "vet", "li.na", "--kind", "credit-record", "--valid-until", "2099-12-31")
     assert said("agent", "vet", "li.na", "--kind", "rules-training", "--valid-until", "2099-12-31")["missing"] == []
     assert run(["agent", "vet", "li.na", "--kind", "none", "--valid-until", "2099-12-31"]) == 2
+    capsys.readouterr()
+    monkeypatch.setenv("ONRECORD_WORKFLOW__COLLECTOR_RULES", "2026-2")  # new rules: the old training counts no more
+    again = said("agent", "vet", "li.na", "--kind", "credit-record", "--valid-until", "2099-12-31")
+    assert again["missing"] == ["rules-training"]
+    barred = said("agent", "withdraw-vetting", "li.na", "--kind", "credit-record", "--reason", "a default was found")
+    assert (barred["withdrawn"], barred["missing"]) == (2, ["credit-record", "rules-training"])
+    assert run(["agent", "withdraw-vetting", "li.na", "--kind", "credit-record", "--reason", " "]) == 2
