@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from case_store.calls import UnknownCall
 from case_store.casework import OrderView
 from case_store.model import Channel, NextAction
+from case_store.people import User
 from case_store.store import CaseStore
 from case_store.workflow import CaseEvent
 from case_store.workflow.coverage import By, Coverage, Deadline, Fairness, coverage, deadlines, fairness
+from config.calendars import local_day
 from config.clock import Clock
 from config.errors import BadInput, Refused
 from config.settings import Settings
@@ -50,6 +53,22 @@ class Casework(Protocol):
     async def coverage(self, placement_id: str | None) -> CoverageReport: ...
     async def assign(self, case_id: str, owner: str | None, *, by: str, at: datetime) -> None:
         """Raises ``UnknownCase``, ``BadInput`` for somebody who is not of the house."""
+
+    async def vet(
+        self,
+        username: str,
+        kind: str,
+        *,
+        reference: str,
+        valid_from: date | None,
+        valid_until: date,
+        by: str,
+        at: datetime,
+    ) -> None:
+        """``valid_from`` None: today at the house. Raises ``UnknownPerson``, ``BadInput``."""
+
+    async def unvet(self, username: str, kind: str, *, by: str, reason: str, at: datetime) -> None: ...
+    async def missing_vettings(self, username: str, *, at: datetime) -> tuple[str, ...]: ...
 
 
 class StoreCasework:
@@ -100,6 +119,43 @@ class StoreCasework:
             raise BadInput("is nobody who works here", field="owner", remedy="take a name from the house's users")
         await self._store.casework.assign(case_id, user.name if user is not None else None, at, by=by)
 
+    async def vet(
+        self,
+        username: str,
+        kind: str,
+        *,
+        reference: str,
+        valid_from: date | None,
+        valid_until: date,
+        by: str,
+        at: datetime,
+    ) -> None:
+        user = await self._user(username)
+        begins = valid_from or local_day(at, ZoneInfo(self._settings.timezone))
+        if valid_until < begins:
+            raise BadInput("it ends before it begins", field="valid_until", remedy="give a later day")
+        await self._store.people.record_vetting(
+            user.id, kind, at, reference=reference, valid_from=begins, valid_until=valid_until, recorded_by=by
+        )
+
+    async def unvet(self, username: str, kind: str, *, by: str, reason: str, at: datetime) -> None:
+        user = await self._user(username)
+        await self._store.people.withdraw_vetting(user.id, kind, at, by=by, reason=reason)
+
+    async def missing_vettings(self, username: str, *, at: datetime) -> tuple[str, ...]:
+        user = await self._user(username)
+        today = local_day(at, ZoneInfo(self._settings.timezone))
+        rules = self._settings.workflow.collector_rules
+        return await self._store.people.missing_vettings(user.id, today, rules_version=rules)
+
+    async def _user(self, username: str) -> User:
+        user = await self._store.people.user(username)
+        if user is None:
+            raise UnknownPerson(
+                "there is no such person", field="username", remedy="take a name from the house's users"
+            )
+        return user
+
     async def coverage(self, placement_id: str | None) -> CoverageReport:
         return await coverage_report(self._store, self._settings, self._clock.now(), placement_id)
 
@@ -127,6 +183,10 @@ async def coverage_report(
     )
 
 
+class UnknownPerson(BadInput):
+    error_id = "unknown-person"
+
+
 class NoCaseStore(Refused):
     error_id = "no-case-store"
 
@@ -152,6 +212,15 @@ class _NoCasework:
         raise _no_store()
 
     async def assign(self, case_id: str, owner: str | None, *, by: str, at: datetime) -> None:
+        raise _no_store()
+
+    async def vet(self, username: str, kind: str, **_facts: Any) -> None:
+        raise _no_store()
+
+    async def unvet(self, username: str, kind: str, **_facts: Any) -> None:
+        raise _no_store()
+
+    async def missing_vettings(self, username: str, *, at: datetime) -> tuple[str, ...]:
         raise _no_store()
 
 

@@ -230,6 +230,34 @@ async def test_a_call_back_over_http_has_a_minute_with_its_offset(house: House) 
     assert (action["action"], action["owner"], action["agent_id"]) == ("call-back", "collector", "collector")
 
 
+async def test_rule_one_over_http_needs_records_by_others_and_the_collectors_own_acknowledgement(house: House) -> None:
+    collector, compliance = await desk(house, Role.COLLECTOR), await desk(house, Role.COMPLIANCE)
+    where = "/api/v1/vetting/collector"
+    first = (await collector.http.get(where)).json()
+    assert (first["may_dial"], first["missing"]) == (False, ["criminal-record", "credit-record", "rules-training"])
+    assert (await collector.http.get("/api/v1/vetting/compliance")).status_code == 403
+    day = START.date()
+    record = {
+        "reference": "file 7",
+        "valid_from": day.isoformat(),
+        "valid_until": (day + timedelta(days=365)).isoformat(),
+    }
+    assert (await collector.http.post(where, json={**record, "kind": "credit-record"})).status_code == 403
+    own = await compliance.http.post("/api/v1/vetting/compliance", json={**record, "kind": "credit-record"})
+    assert (own.status_code, own.json()["error_id"]) == (409, "vetting-of-oneself")
+    for kind in ("criminal-record", "credit-record"):
+        assert (await compliance.http.post(where, json={**record, "kind": kind})).status_code == 201
+    until = {"valid_until": record["valid_until"]}
+    wrong = await collector.http.post("/api/v1/vetting/me/acknowledgement", json={**until, "rules": "1999"})
+    assert (wrong.status_code, wrong.json()["error_id"]) == (409, "rules-not-in-force")
+    rules = first["rules_in_force"]
+    read = await collector.http.post("/api/v1/vetting/me/acknowledgement", json={**until, "rules": rules})
+    assert (read.status_code, read.json()["may_dial"]) == (201, True)
+    gone = await compliance.http.post(f"{where}/withdrawals", json={"kind": "credit-record", "reason": "a default"})
+    assert gone.json()["missing"] == ["credit-record"]
+    assert (await compliance.http.get("/api/v1/vetting/nobody")).json()["error_id"] == "unknown-person"
+
+
 async def test_a_leader_gives_a_case_to_a_collector(house: House) -> None:
     leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
     case_id = await entrusted(leader)
