@@ -95,6 +95,41 @@ def vet(
     )
 
 
+@app.command("withdraw-vetting")
+def withdraw_vetting(
+    username: Annotated[str, typer.Argument(help="Whose record turned out wrong")],
+    kind: Annotated[str, typer.Option(help="criminal-record, credit-record or rules-training")],
+    reason: Annotated[str, typer.Option(help="Kept in the event log")],
+    by: Annotated[str, typer.Option("--by", help="Who decided")] = "this-machine",
+    as_json: Json = False,
+) -> None:
+    """Withdraw a vetting: whoever sits at a desk gets no further customer within a minute (rule 1)."""
+    if not reason.strip():
+        raise BadInput("is empty", field="--reason", remedy="say in a few words why")
+    settings = load_settings()
+    withdrawn, missing = asyncio.run(_withdraw(settings, username, kind, by, reason.strip()[:200]))
+    say(
+        as_json,
+        {"username": username, "kind": kind, "withdrawn": withdrawn, "missing": list(missing)},
+        lambda console: console.print(f"{withdrawn} withdrawn; missing now: {', '.join(missing) or 'nothing'}"),
+    )
+
+
+async def _withdraw(settings: Settings, username: str, kind: str, by: str, reason: str) -> tuple[int, tuple[str, ...]]:
+    store = await CaseStore.open(settings.store.url)
+    now = SystemClock().now()
+    try:
+        user = await store.people.user(username)
+        if user is None:
+            raise BadInput("there is no such person", field="username", remedy="see onrecord agent list")
+        withdrawn = await store.people.withdraw_vetting(user.id, kind, now, by=by, reason=reason)
+        today = now.astimezone(ZoneInfo(settings.timezone)).date()
+        rules = settings.workflow.collector_rules
+        return withdrawn, await store.people.missing_vettings(user.id, today, rules_version=rules)
+    finally:
+        await store.close()
+
+
 def _day(text: str, field: str) -> date:
     try:
         return date.fromisoformat(text)

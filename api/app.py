@@ -26,6 +26,7 @@ from api.routes import (
     recordings,
     sessions,
     users,
+    vetting,
 )
 from api.surroundings import BoundedBodies, DoorMetrics, Measured, SecurityHeaders
 
@@ -63,7 +64,20 @@ def create_app(house: House, *, machine_key: str | None = None) -> FastAPI:
 
 def _api() -> APIRouter:
     api = APIRouter(prefix=ROOT)
-    for noun in (casework, sessions, users, cases, recordings, evidence, agenda, campaigns, calls, placements, health):
+    for noun in (
+        casework,
+        vetting,
+        sessions,
+        users,
+        cases,
+        recordings,
+        evidence,
+        agenda,
+        campaigns,
+        calls,
+        placements,
+        health,
+    ):
         api.include_router(noun.router)
     api.include_router(live_router)
     return api

@@ -258,7 +258,7 @@ def coverage(
     facts = {
         "by": {by: [{**asdict(line), "share": line.share} for line in lines] for by, lines in report.by.items()},
         "alerts": [asdict(one) for one in report.alerts],
-        "fairness": asdict(report.fairness),
+        "fairness": {**asdict(report.fairness), "distribution": dict(report.fairness.distribution)},
     }
     say(as_json, facts, lambda console: _draw_coverage(console, report, ZoneInfo(settings.timezone)))
     if any(one.alarm is Alarm.BROKEN for one in report.alerts):
@@ -295,6 +295,8 @@ def _draw_coverage(console: Console, report: CoverageReport, house: ZoneInfo) ->
         f"({fair.longest_case_id or '–'}), median {fair.median_days:.1f}, 90th percentile {fair.p90_days:.1f}; "
         f"never worked {fair.never_worked}"
     )
+    spread = ", ".join(f"{days} d: {count}" for days, count in fair.distribution if count)
+    console.print(f"Days since last work: {spread or '–'}")
     for one in report.alerts[:50]:
         console.print(
             f"[red]{one.alarm.value}[/] {one.case_id}: first sweep due {one.due.astimezone(house):%m-%d %H:%M}"

@@ -33,6 +33,7 @@ class Permission(StrEnum):
     APPROVE_REGISTRY = "approve-registry"
     LEAD = "lead"  # decide matters, close, hand back
     LIFT_HOLDS = "lift-holds"
+    VET = "vet"  # record and withdraw what rule 1 asks of collectors
 
 
 _P = Permission
@@ -71,6 +72,7 @@ MAY: dict[Role, frozenset[Permission]] = {
             _P.APPROVE,
             _P.APPROVE_REGISTRY,
             _P.LIFT_HOLDS,
+            _P.VET,
         }
     ),
     Role.CLERK: frozenset({_P.SEE_CASES, _P.SEE_COVERAGE, _P.LOAD_PLACEMENTS, _P.LOOK_UP, _P.ASK_APPROVAL}),

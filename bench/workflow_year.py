@@ -51,7 +51,7 @@ DAY_COUNTS = {
 }
 CALLS = {
     "sweep", "call-debtor", "remind-promise", "confirm-promise", "progress-call", "call-contact", "press-again",
-    "contact-again", "redial", "confirm-fraud",
+    "contact-again", "redial", "confirm-fraud", "call-back",
 }  # fmt: skip
 
 
@@ -155,7 +155,7 @@ class Life:
         """Some permitted instant of the window, not before now; an action of the system is done at its end."""
         action = state.next_action
         assert action is not None
-        begin = max(action.earliest, self.now + timedelta(seconds=1))
+        begin = max(action.earliest, self.now + timedelta(milliseconds=1))
         if action.action == "settle-promise":
             return action.latest - timedelta(seconds=1)
         at = begin + (action.latest - begin) * self.draw.random() * self.draw.choice((0.05, 1.0))
@@ -214,8 +214,8 @@ class Life:
             return
         mine = [each for each in state.pending if each.cause is event.outcome and each.action.action in CALLS]
         for each in mine:
-            if each.action not in (state.next_action,):
-                continue
+            if each.action not in (state.next_action,) or each.action.number_id not in (None, event.number_id):
+                continue  # the earlier due of two contacts is kept, which may be the other one's
             first, last = DAY_COUNTS[event.outcome]
             if event.outcome is O.MESSAGE_LEFT_1 and each.action.action == "contact-again":
                 continue
@@ -232,9 +232,10 @@ class Life:
             (each for each in state.numbers if each.is_open and not each.swept), key=lambda each: order[each.channel]
         )
         for place, number in enumerate(todo):
-            if state.next_action is None or state.next_action.action != "sweep":
+            moment = at + timedelta(seconds=place)
+            if state.next_action is None or state.next_action.action != "sweep" or moment >= state.next_action.latest:
                 break
-            event = self.on_number(state, number, at + timedelta(seconds=place))
+            event = self.on_number(state, number, moment)
             state = self.step(state, event)
         return state
 
@@ -244,7 +245,7 @@ class Life:
         name, draw = action.action, self.draw
         if name in ("call-debtor", "progress-call", "remind-promise", "confirm-promise", "redial", "confirm-fraud"):
             return self.on_debtor(state, at, name)
-        if name in ("call-contact", "press-again", "contact-again"):
+        if name in ("call-contact", "press-again", "contact-again", "call-back"):
             number = state.number(action.number_id or "")
             if number is not None and number.is_open:
                 return self.on_number(state, number, at)
@@ -307,6 +308,11 @@ class Life:
             return CaseEvent(outcome=outcome, at=at, number_id=self.draw.choice(own).id)
         return self.on_number(state, self.draw.choice(own), at)
 
+    def agreed_minute(self, at: datetime) -> datetime | None:
+        """A permitted minute within the next week, or None where this one is not."""
+        minute = at.replace(second=0, microsecond=0) + timedelta(minutes=self.draw.randrange(30, 6 * 24 * 60))
+        return minute if self.is_permitted(minute) else None
+
     def on_number(self, state: CaseState, number: NumberTrack, at: datetime) -> CaseEvent:
         draw = self.draw
         bad = (O.NOT_IN_SERVICE, O.NO_SUCH_PERSON, O.NUMBER_INVALID)
@@ -322,6 +328,15 @@ class Life:
                 (*silent, *bad, O.THIRD_PARTY_NEGOTIATING, O.MESSAGE_LEFT_1, O.MESSAGE_LEFT_2, O.REFUSED_CONTACT)
             )
         today = at.astimezone(self.zone).date()
+        if state.promise is None and draw.random() < 0.04 and (minute := self.agreed_minute(at)) is not None:
+            return CaseEvent(
+                outcome=O.CALL_BACK_AGREED,
+                at=at,
+                number_id=number.id,
+                by="li",
+                call_at=minute,
+                team=draw.random() < 0.3,
+            )
         if outcome is O.SELF_PROMISE:
             days = max(1, 3 - state.broken - state.replaced)
             due = today + timedelta(days=draw.randrange(0, days + 1))

@@ -52,6 +52,7 @@ class HoldKind(StrEnum):
     FRAUD = "fraud"  # 冒办
     COMPLIANCE = "compliance"  # set by hand
     ABANDONED = "abandoned"  # lock-out after a call nobody was free to take
+    PROMISE = "promise"  # a live promise on another case of the debtor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

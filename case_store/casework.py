@@ -5,12 +5,12 @@ Every read is bounded by the work at hand (a page, a batch of cases, a placement
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from case_store import sweep
 from case_store.bank_files import Fold, RowRefused, add_number, join_number
@@ -38,6 +38,9 @@ from case_store.tables import (
 from case_store.workflow.coverage import Pair, SweepClock
 
 _BATCH = 500
+
+ClockOf = Callable[[Sequence[tuple[str, Channel]], str], str]
+"""(number, channel) of a case in SOP order, and its region → the IANA name of the debtor's clock."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,8 +223,21 @@ class Casework:
                 )
             last = ids[-1]
 
-    async def pairs(self, placement_id: str, house_zone: str) -> PlacementPairs:
-        """The pairs of one placement. The work is the placement's numbers, whatever was called in earlier ones."""
+    async def assign(self, case_id: str, owner_id: str | None, now: datetime, *, by: str) -> None:
+        """Whose case it is: the collector whom coverage counts it for. Raises ``UnknownCase``."""
+        async with self._database.write() as unit:
+            await unit.lock([f"case:{case_id}"])
+            row = (await unit.connection.execute(select(cases.c.owner_id).where(cases.c.id == case_id))).first()
+            if row is None:
+                raise UnknownCase("there is no such case", field="case_id", remedy="take the id from the list of cases")
+            await unit.connection.execute(update(cases).where(cases.c.id == case_id).values(owner_id=owner_id))
+            unit.emit("case.assigned", now, case_id=case_id, subject_id=case_id, old=row.owner_id, new=owner_id, by=by)
+
+    async def pairs(self, placement_id: str, clock_of: ClockOf) -> PlacementPairs:
+        """The pairs of one placement. The work is the placement's numbers, whatever was called in earlier ones.
+
+        ``clock_of`` names the debtor's zone from the case's numbers (in SOP order) and its region.
+        """
         tried = attempts.alias()
         attempted = (
             select(tried.c.id)
@@ -264,10 +280,12 @@ class Casework:
         )
         found: dict[str, Pair] = {}
         open_cases: dict[str, Any] = {}
+        lines: dict[str, list[tuple[str, Channel]]] = {}
         waiting: set[str] = set()
         async with self._database.read() as connection:
             placement = (await connection.execute(select(placements).where(placements.c.id == placement_id))).one()
             async for row in await connection.stream(query):
+                lines.setdefault(row.case_id, []).append((row.e164, Channel(row.channel)))
                 seen = standing_of_pair(row)
                 if row.id in found and found[row.id].attempted:
                     continue
@@ -294,7 +312,10 @@ class Casework:
             clocks=tuple(
                 (
                     SweepClock(
-                        case_id=case_id, zone=house_zone, entrusted_at=row.opened_at, swept=case_id not in waiting
+                        case_id=case_id,
+                        zone=clock_of(lines[case_id], row.case_region),
+                        entrusted_at=row.opened_at,
+                        swept=case_id not in waiting,
                     ),
                     row.case_region,
                 )

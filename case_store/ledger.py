@@ -125,7 +125,7 @@ class CallFacts:
     own_numbers: tuple[OwnNumber, ...]
     consents: tuple[ConsentFact, ...]
     person_refused: bool  # the called person asked not to be called on this case
-    live_promise: bool  # the debtor has a promise that is still running
+    promised_elsewhere: date | None  # due day of the debtor's latest live promise on another case
     workflow: dict[str, Any] | None = None  # what the workflow remembers of the case; None: nothing happened yet
     spoken_ever: frozenset[str] = frozenset()  # third parties already spoken to about this debt
 
@@ -151,6 +151,7 @@ class CaseSurroundings:
     consents: tuple[ConsentFact, ...]
     refused_persons: frozenset[str]
     spoken_ever: frozenset[str]
+    promised_elsewhere: date | None = None
 
 
 Judge = Callable[[CallFacts], Verdict]
@@ -213,9 +214,6 @@ async def read_facts(connection: AsyncConnection, candidate: Candidate, now: dat
             refusal_blocks.c.case_id == candidate.case_id, refusal_blocks.c.person_id == candidate.person_id
         )
     )
-    promised = await connection.execute(
-        select(promises.c.id).where(promises.c.debtor_person_id == candidate.debtor_person_id, promises.c.state == LIVE)
-    )
     remembered = await connection.scalar(
         select(workflow_states.c.state).where(workflow_states.c.case_id == candidate.case_id)
     )
@@ -231,8 +229,18 @@ async def read_facts(connection: AsyncConnection, candidate: Candidate, now: dat
         ),
         consents=tuple(_consent(row) for row in said),
         person_refused=refused.first() is not None,
-        live_promise=promised.first() is not None,
+        promised_elsewhere=await _promised_elsewhere(connection, candidate.debtor_person_id, candidate.case_id),
     )
+
+
+async def _promised_elsewhere(connection: AsyncConnection, debtor_person_id: str, case_id: str) -> date | None:
+    """A live promise suspends pressure on the debtor, whichever of his cases it was given on."""
+    due: date | None = await connection.scalar(
+        select(func.max(promises.c.due_on)).where(
+            promises.c.debtor_person_id == debtor_person_id, promises.c.case_id != case_id, promises.c.state == LIVE
+        )
+    )
+    return due
 
 
 async def read_surroundings(
@@ -271,6 +279,7 @@ async def read_surroundings(
         consents=tuple(_consent(row) for row in said),
         refused_persons=frozenset(refused.scalars()),
         spoken_ever=await _spoken_ever(connection, lines[0].debt_id),
+        promised_elsewhere=await _promised_elsewhere(connection, lines[0].debtor_person_id, case_id),
     )
 
 

@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store import sweep
@@ -46,6 +46,7 @@ from case_store.tables import (
     work_orders,
     workflow_states,
 )
+from case_store.workflow.outcomes import BY_CONTACT, BY_DEBTOR, OutcomeCode
 from config.errors import BadInput, InvariantBroken
 from config.identity import new_id
 
@@ -91,6 +92,11 @@ class Conclusion:
     orders: tuple[dict[str, Any], ...] = ()  # work orders that changed, as rows
     notices: tuple[dict[str, Any], ...] = ()  # raised for people to see: WINDOW_BLOCKED, OVERDUE, VERDICT, …
 
+
+_TALKED = frozenset(
+    code.value for code in BY_DEBTOR | BY_CONTACT | {OutcomeCode.CALLED_BACK, OutcomeCode.CALL_BACK_AGREED}
+)
+"""Outcomes of a talk: a case that is nobody's becomes whose collector reports the first of them."""
 
 Conclude = Callable[[CaseFile], Conclusion]
 
@@ -223,7 +229,10 @@ class Outcomes:
                 details=new.details,
             )
         )
-        await unit.connection.execute(update(cases).where(cases.c.id == new.case_id).values(last_touched_at=now))
+        touched: dict[str, Any] = {"last_touched_at": now}
+        if new.code in _TALKED:
+            touched["owner_id"] = func.coalesce(cases.c.owner_id, new.agent_id)
+        await unit.connection.execute(update(cases).where(cases.c.id == new.case_id).values(**touched))
         if new.call_id is not None:
             await unit.connection.execute(delete(owed_outcomes).where(owed_outcomes.c.call_id == new.call_id))
         return outcome

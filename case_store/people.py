@@ -145,6 +145,19 @@ class People:
             unit.emit("vetting.recorded", now, subject_id=user_id, vetting=kind)
         return vetting_id
 
+    async def withdraw_vetting(self, user_id: str, kind: str, now: datetime, *, by: str, reason: str) -> int:
+        """A record turned out wrong: it counts no more, and stays on file. How many records of this kind were valid."""
+        if kind not in VETTING_KINDS:
+            raise BadInput("this is no kind of vetting", field="kind", remedy=f"use one of {', '.join(VETTING_KINDS)}")
+        async with self._database.write() as unit:
+            done = await unit.connection.execute(
+                update(vettings)
+                .where(vettings.c.user_id == user_id, vettings.c.kind == kind, vettings.c.withdrawn_at.is_(None))
+                .values(withdrawn_at=now)
+            )
+            unit.emit("vetting.withdrawn", now, subject_id=user_id, vetting=kind, actor=by, reason=reason)
+        return int(done.rowcount)
+
     async def missing_vettings(self, user_id: str, on: date, *, rules_version: str | None = None) -> tuple[str, ...]:
         """What a user lacks to dial on a day; empty: may dial."""
         async with self._database.read() as connection:

@@ -287,6 +287,9 @@ class WorkflowSettings(Section):
     collector_rules: Annotated[
         str, Field(min_length=1, max_length=64, description="Version of the collectors' rules a training must name")
     ] = "2026-1"
+    warn_hours: Annotated[
+        int, Field(ge=0, le=24, description="People are told so long before a window of days closes; 0: never")
+    ] = 4
     call_back_minutes: Annotated[
         int, Field(ge=1, le=240, description="An agreed call-back is late after so many minutes: then anybody calls")
     ] = 15

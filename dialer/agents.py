@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 ENTER_OUTCOME = "ENTER_OUTCOME"
 LEADER = "leader"
 _WATCH_SECONDS = 1.0
+_GATE_SECONDS = 60.0
 _ENTER_WITHIN = timedelta(hours=4)
 
 
@@ -91,12 +92,13 @@ class Agents:
         self._owed: dict[CallId, Owed] = {}
         self._kept: set[CallId] = set()  # of those, in the store
         self._early: set[CallId] = set()  # concluded while they talk
+        self._gated_at = clock.monotonic()
 
     # At the desk
 
     async def seat(self, desk: DeskSettings, *, agent_id: str, name: str, is_leader: bool = False) -> Agent:
         """Nail up an agent's desk and put the agent on the floor. Raises ``CollectorBarred``, ``NoDesk``, ``BadInput``."""
-        await self._check_vetting(agent_id, desk)
+        await self._check_vetting(agent_id, desk.name)
         agent = await self._seating.seat(desk, agent_id=agent_id, name=name, is_leader=is_leader)
         await self._back(agent_id)
         return agent
@@ -125,6 +127,7 @@ class Agents:
         wraps_up = agent.state is AgentState.WRAP_UP and agent.call_id in self._owed
         if wraps_up or (agent.state is not AgentState.TALKING and self._owed_by(agent_id) is not None):
             raise OutcomeOwed("an outcome is owed", field="outcome", remedy="enter what the call came to")
+        await self._check_vetting(agent_id, agent.desk)
         self._floor.ready(agent_id)
         await self._on_ready()
 
@@ -144,11 +147,11 @@ class Agents:
         else:
             await self._on_ready()
 
-    async def _check_vetting(self, agent_id: str, desk: DeskSettings) -> None:
+    async def _check_vetting(self, agent_id: str, desk: str) -> None:
         """Rule 1: nobody is put on a line without valid vetting and the training of the rules in force."""
         if not self._people:
             return
-        user = await self._store.people.user(agent_id) or await self.user_at(desk.name)
+        user = await self._store.people.user(agent_id) or await self.user_at(desk)
         if user is None:
             raise CollectorBarred(
                 "nobody of the house sits at this desk", field="desk", remedy="onrecord agent add NAME, then vet them"
@@ -292,8 +295,22 @@ class Agents:
             await self._clock.sleep(_WATCH_SECONDS)
             await self.look()
 
+    async def _bar_the_lapsed(self) -> None:
+        """Rule 1 holds every minute, not at log-in only: whose record lapsed or was withdrawn gets no further customer."""
+        if not self._people or self._clock.monotonic() - self._gated_at < _GATE_SECONDS:
+            return
+        self._gated_at = self._clock.monotonic()
+        for agent in [one for one in self._floor if one.state is AgentState.READY]:
+            try:
+                await self._check_vetting(agent.id, agent.desk)
+            except CollectorBarred as error:
+                log.error("collector-barred", agent=agent.id, problem=error.problem)
+                if agent.state is AgentState.READY:
+                    self._floor.send_away(agent.id, "collector-barred")
+
     async def look(self) -> None:
         """One round of ``watch``."""
+        await self._bar_the_lapsed()
         if self._kept:
             for entered in self._kept - await self._store.owed.still(self._kept):
                 await self.forgive(CallId(entered))

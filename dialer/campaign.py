@@ -135,6 +135,9 @@ class CampaignRunner:
             return 0
         if self.mode is Mode.PREVIEW:
             assert self._preview is not None
+            # An agreed minute needs no second look at the case: it is called when it comes.
+            if called := await self._redial(may, call_backs_only=True):
+                return called
             await self._preview.offer(self.campaign_id, self._plan, may)
             return 0
         redialed = await self._redial(may)
@@ -145,11 +148,12 @@ class CampaignRunner:
             await self._dial_for_agent(candidate)
         return redialed + len(candidates)
 
-    async def _redial(self, most: int) -> int:
-        """Due redials, each for a ready agent; how many were tried."""
+    async def _redial(self, most: int, *, call_backs_only: bool = False) -> int:
+        """Due call-backs and redials, each for a ready agent; how many were tried."""
         if self._scheduler is None or most <= 0:
             return 0
-        redials = await self._scheduler.redials(self.campaign_id, most)
+        ask = self._scheduler.call_backs if call_backs_only else self._scheduler.redials
+        redials = await ask(self.campaign_id, most)
         for redial in redials:
             await self._dial_for_agent(redial.candidate, redial)
         return len(redials)

@@ -140,6 +140,7 @@ class Centre:
         self.judge = judge_by(
             self._sets,
             timedelta(hours=settings.floor.lockout_hours),
+            grace_days=settings.workflow.promise_grace_days,
             protected=any(trunk.protected for trunk in settings.trunks),
         )
         self.follow_up = FollowUp(store, settings, calendar_of, self._sets)

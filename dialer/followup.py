@@ -36,7 +36,7 @@ from config.calendars import Calendar
 from config.settings import Settings
 from dialer.policy import PolicySet, load_sets
 from dialer.policy.case_view import CaseView, next_look, permission_events
-from dialer.policy.regions import candidate_zones
+from dialer.policy.regions import candidate_zones, zones_of_region
 from dialer.surroundings import view_of
 
 log = structlog.get_logger(__name__)
@@ -118,7 +118,7 @@ class FollowUp:
     async def standing(self, case_id: str, now: datetime) -> Standing:
         """Where the workflow sees the case, without changing it."""
         file = await self._store.outcomes.file(case_id, now)
-        return self._standing(file, view_of(file, self._lockout, protected=self._protected))
+        return self._standing(file, self._view(file))
 
     def conclude(self, file: CaseFile, event: CaseEvent) -> Conclusion:
         """Pure: what follows from ``event`` for a case read with its surroundings (the call just made is among them).
@@ -126,7 +126,7 @@ class FollowUp:
         After the event the policy is asked about every live number: what it refuses beyond the live action is told
         to the workflow as ``NUMBER_REFUSED``, what it permits again as ``NUMBER_PERMITTED``.
         """
-        view = view_of(file, self._lockout, protected=self._protected)
+        view = self._view(file)
         before = self._standing(file, view)
         if event.at < before.as_of:  # the clock was stepped back: nothing that happened is lost over it
             log.warning("clock-stepped-back", case=file.case.id, by=(before.as_of - event.at).total_seconds())
@@ -164,6 +164,10 @@ class FollowUp:
                 {"notice": one.kind.value, "en": one.en, "zh": one.zh, "number_id": one.number_id} for one in notices
             ),
         )
+
+    def _view(self, file: CaseFile) -> CaseView:
+        grace = self._settings.workflow.promise_grace_days
+        return view_of(file, self._lockout, protected=self._protected, grace_days=grace)
 
     def _rules(self, file: CaseFile, view: CaseView, state: Standing, now: datetime) -> Rules:
         client = next((one for one in self._settings.clients if one.name == file.client), None)
@@ -245,13 +249,16 @@ def calendar_of(region: str) -> Calendar:
 
 
 def debtor_zone(file: CaseFile, house: str) -> str:
+    return clock_of([(number.e164, number.channel) for number in file.numbers], file.case.region, house)
+
+
+def clock_of(lines: Sequence[tuple[str, Channel]], region: str, house: str) -> str:
     """The debtor's clock: of the first own number that has one, else of the case's address, else the house's."""
-    for number in file.numbers:
-        if number.channel.is_debtors_own:
-            zones = candidate_zones(number.e164, file.case.region)
-            if zones:
-                return zones[0].key
-    return house
+    for e164, channel in lines:
+        if channel.is_debtors_own and (zones := candidate_zones(e164, region)):
+            return zones[0].key
+    placed = zones_of_region(region) if region else ()
+    return placed[0] if placed else house
 
 
 def _case_state(after: Standing) -> CaseState:

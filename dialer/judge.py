@@ -13,16 +13,20 @@ from case_store.workflow import ActionCode, CaseState
 from dialer.policy import CallRequest, PolicySet, decide
 from dialer.policy.case_view import debtor_state_of, holds_of
 from dialer.policy.request import Purpose
-from dialer.surroundings import LOCK_OUT, agreed, inconvenient, lock_out, meant_person, opt_out, past_call
+from dialer.surroundings import LOCK_OUT, agreed, inconvenient, lock_out, meant_person, opt_out, past_call, promise_hold
 
 
-def judge_by(sets: Sequence[PolicySet], lockout: timedelta = LOCK_OUT, *, protected: bool = False) -> Judge:
+def judge_by(
+    sets: Sequence[PolicySet], lockout: timedelta = LOCK_OUT, *, protected: bool = False, grace_days: int = 1
+) -> Judge:
     """What ``Attempts.book`` asks. Pure; the strictest of all sets wins. ``lockout`` protects whoever was abandoned;
-    ``protected``: a trunk lies under carrier protection, so every call is counted as if it took that one."""
+    ``grace_days``: when a promise on another case settles; ``protected``: a trunk lies under carrier protection, so every call is counted as if it took that one."""
 
     def judge(facts: CallFacts) -> Verdict:
         standing = _standing(facts)
-        return decide(request_of(facts, standing, protected=protected), policy_facts(facts, standing, lockout), sets)
+        return decide(
+            request_of(facts, standing, protected=protected), policy_facts(facts, standing, lockout, grace_days), sets
+        )
 
     return judge
 
@@ -50,7 +54,7 @@ def request_of(facts: CallFacts, standing: CaseState | None = None, *, protected
 
 
 def policy_facts(
-    facts: CallFacts, standing: CaseState | None = None, lockout: timedelta = LOCK_OUT
+    facts: CallFacts, standing: CaseState | None = None, lockout: timedelta = LOCK_OUT, grace_days: int = 1
 ) -> policy.CallFacts:
     """The ledger's facts and where the workflow sees the case: holds, lost contact, whoever was spoken to before."""
     candidate = facts.candidate
@@ -64,6 +68,7 @@ def policy_facts(
         inconvenient=tuple(inconvenient(one, person) for one in facts.consents if one.kind == "inconvenient"),
         holds=(
             *lock_out(facts.history, candidate.e164, person, lockout),
+            *promise_hold(facts.promised_elsewhere, candidate, grace_days),
             *(holds_of(standing) if standing is not None else ()),
         ),
         debtor_state=debtor_state_of(standing) if standing is not None else policy.DebtorState.REACHABLE,

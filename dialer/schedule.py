@@ -10,6 +10,7 @@ so a restart loses nothing, a clock that jumps ahead finds everything, and one t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -69,11 +70,23 @@ class Scheduler:
 
     async def redials(self, campaign_id: str, limit: int) -> list[Redial]:
         """Due call-backs, then due redials of a campaign's cases, claimed for this node; the agreed minute goes first."""
-        now = self._clock.now()
-        claim = self._store.agenda.claim_due
-        due = list(await claim(self._node, now, limit=limit, campaign_id=campaign_id, call_backs=True))
-        if len(due) < limit:
-            due += await claim(self._node, now, owner="dialer", limit=limit - len(due), campaign_id=campaign_id)
+        found = await self.call_backs(campaign_id, limit)
+        if len(found) < limit:
+            due = await self._store.agenda.claim_due(
+                self._node, self._clock.now(), owner="dialer", limit=limit - len(found), campaign_id=campaign_id
+            )
+            found += await self._dialable(campaign_id, due)
+        return found
+
+    async def call_backs(self, campaign_id: str, limit: int) -> list[Redial]:
+        """Agreed call-backs whose minute has come, whoever they belong to, claimed for this node."""
+        due = await self._store.agenda.claim_due(
+            self._node, self._clock.now(), limit=limit, campaign_id=campaign_id, call_backs=True
+        )
+        return await self._dialable(campaign_id, due)
+
+    async def _dialable(self, campaign_id: str, due: Sequence[StoredAction]) -> list[Redial]:
+        """With the pair each dials; an action without its number rests, and is said."""
         found = []
         for action in due:
             candidate = None
@@ -81,7 +94,7 @@ class Scheduler:
                 candidate = await self._store.sweep.candidate(campaign_id, action.number_id)
             if candidate is None:
                 log.error("redial-without-number", case=action.case_id, action=action.id)
-                await self._store.agenda.rest(action.id, now + _AFTER_TROUBLE)
+                await self._store.agenda.rest(action.id, self._clock.now() + _AFTER_TROUBLE)
                 continue
             found.append(Redial(action=action, candidate=candidate))
         return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import date, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from case_store import call_facts as policy
 from case_store.call_facts import Hold, HoldKind
@@ -12,7 +13,9 @@ from case_store.ledger import Candidate, ConsentFact, PastCall
 from case_store.model import Channel
 from case_store.network import ProgressCategory
 from case_store.outcomes import CaseFile
+from config.calendars import day_begins
 from dialer.policy.case_view import CaseView
+from dialer.policy.regions import candidate_zones
 
 LOCK_OUT = timedelta(hours=72)
 """After a call nobody was free to take, number and person are left alone so long. A product decision: 72 hours is what
@@ -25,7 +28,7 @@ def meant_person(candidate: Candidate) -> str:
     return candidate.debtor_person_id if candidate.channel.is_debtors_own else candidate.person_id
 
 
-def view_of(file: CaseFile, lockout: timedelta = LOCK_OUT, *, protected: bool = False) -> CaseView:
+def view_of(file: CaseFile, lockout: timedelta = LOCK_OUT, *, protected: bool = False, grace_days: int = 1) -> CaseView:
     """A case file read with its surroundings, as the policy sees the case."""
     around = file.surroundings
     lines = around.lines if around is not None else ()
@@ -46,6 +49,7 @@ def view_of(file: CaseFile, lockout: timedelta = LOCK_OUT, *, protected: bool = 
             inconvenient(one, person) for one in said if one.kind == "inconvenient" for person in _people(one, lines)
         ),
         opt_outs=tuple(opt_out(one, person) for one in said if one.kind == "opt-out" for person in _people(one, lines)),
+        holds=promise_hold(around.promised_elsewhere, lines[0], grace_days) if around is not None and lines else (),
         number_holds={one.number_id: lock_out(history, one.e164, meant_person(one), lockout) for one in lines},
         refused_persons=around.refused_persons if around is not None else frozenset(),
         spoken_ever=around.spoken_ever if around is not None else frozenset(),
@@ -70,6 +74,15 @@ def lock_out(history: Sequence[PastCall], e164: str, person: str, length: timede
         return ()
     newest = max(abandoned)
     return (Hold(kind=HoldKind.ABANDONED, begins=newest, ends=newest + length),)
+
+
+def promise_hold(due: date | None, line: Candidate, grace_days: int) -> tuple[Hold, ...]:
+    """The debtor promised on another case: nobody calls about this one until that promise is settled."""
+    if due is None:
+        return ()
+    zones = candidate_zones(line.e164, line.case_region or None)
+    settled = day_begins(due + timedelta(days=grace_days + 1), zones[0] if zones else ZoneInfo("UTC"))
+    return (Hold(kind=HoldKind.PROMISE, begins=datetime.min.replace(tzinfo=UTC), ends=settled),)
 
 
 def past_call(call: PastCall) -> policy.PastCall:

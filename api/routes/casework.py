@@ -6,6 +6,7 @@ case-held, …); who may report what stands in ``NEEDS``.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -129,6 +130,10 @@ class FoundShape(Shape):
     number_id: str
 
 
+class OwnerIn(Shape):
+    owner: Name | None = Field(description="A log-in name; null: nobody's")
+
+
 class OrderShape(Shape):
     id: str
     case_id: str
@@ -171,6 +176,7 @@ class FairnessShape(Shape):
     median_days: float
     p90_days: float
     never_worked: int
+    distribution: dict[str, int] = Field(description="Open cases by days since anybody worked on them")
 
 
 class CoverageReportShape(Shape):
@@ -250,6 +256,17 @@ async def add_found_number(
     return FoundShape(number_id=number_id)
 
 
+@router.put("/cases/{case_id}/owner", status_code=204, responses=documented(401, 403, 404, 409, 422))
+async def assign_case(
+    case_id: Id,
+    given: OwnerIn,
+    house: TheHouse,
+    principal: Annotated[Principal, Depends(may(Permission.LEAD))],
+) -> None:
+    """Whose case it is; coverage counts it for that collector. Whoever talks first gets a case that is nobody's."""
+    await house.casework.assign(case_id, given.owner, by=principal.name, at=house.clock.now())
+
+
 @router.get("/work-orders", responses=documented(401, 403, 422))
 async def list_work_orders(
     house: TheHouse,
@@ -292,5 +309,7 @@ async def show_coverage_report(
             for by, lines in report.by.items()
         },
         alerts=[DeadlineShape(case_id=one.case_id, due=one.due, alarm=one.alarm.value) for one in report.alerts[:1000]],
-        fairness=FairnessShape.model_validate(report.fairness),
+        fairness=FairnessShape.model_validate(
+            {**asdict(report.fairness), "distribution": dict(report.fairness.distribution)}
+        ),
     )

@@ -48,6 +48,7 @@ class Thread(StrEnum):
 
 class NoticeKind(StrEnum):
     WINDOW_BLOCKED = "WINDOW_BLOCKED"  # policy forbids every slot of a window: the team leader must act
+    DUE_SOON = "DUE_SOON"  # a window of days closes within the hours of warning, and nothing was done
     OVERDUE = "OVERDUE"  # a window closed without the action
     ESCALATED = "ESCALATED"
     VERDICT = "VERDICT"  # a promise was settled
@@ -93,6 +94,7 @@ class Pending:
     thread: Thread
     action: NextAction
     cause: OutcomeCode
+    warned: bool = False  # DUE_SOON was said
     overdue: bool = False  # its window closed and the escalation was raised
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from itertools import pairwise
 
 from case_store.model import Channel
 from config.calendars import Calendar, day_begins, local_day, zone
@@ -148,6 +149,20 @@ class Fairness:
     median_days: float
     p90_days: float
     never_worked: int
+    distribution: tuple[tuple[str, int], ...] = ()  # days since the last work → cases, the fresh ones first
+
+
+_DAYS = (1, 2, 3, 7, 14, 30)
+
+
+def _distribution(days: Sequence[float]) -> tuple[tuple[str, int], ...]:
+    edges = (0, *_DAYS, None)
+    found = []
+    for low, high in pairwise(edges):
+        assert low is not None
+        name = f"{low}-{high}" if high is not None else f"{low}+"
+        found.append((name, sum(low <= each and (high is None or each < high) for each in days)))
+    return tuple(found)
 
 
 def fairness(last_worked: Iterable[tuple[str, datetime, datetime | None]], now: datetime) -> Fairness:
@@ -163,4 +178,5 @@ def fairness(last_worked: Iterable[tuple[str, datetime, datetime | None]], now: 
         median_days=days[(len(days) - 1) // 2][0],
         p90_days=days[min(len(days) - 1, (len(days) * 9) // 10)][0],
         never_worked=sum(never for _, _, never in rows),
+        distribution=_distribution([each for each, _ in days]),
     )

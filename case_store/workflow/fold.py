@@ -27,6 +27,7 @@ from case_store.workflow.conversations import (
     reminded,
 )
 from case_store.workflow.holding import fraud_claim, fraud_rejected, fraud_step, fraud_upheld, hold, release
+from case_store.workflow.look import warn_at
 from case_store.workflow.outcomes import BY_DEBTOR, HOLDS, SILENT, STRIKES, VERDICTS
 from case_store.workflow.outcomes import OutcomeCode as O
 from case_store.workflow.promising import (
@@ -135,11 +136,24 @@ def _let_time_pass(step: Step) -> None:
         funding_lapsed(step)
     for thread, each in list(step.pending.items()):
         if each.overdue or each.action.latest > step.now:
+            _warn(step, thread, each)
             continue
         if thread is Thread.CALL_BACK:
             late(step, each)
         else:
             _escalate(step, thread, each)
+
+
+def _warn(step: Step, thread: Thread, each: Pending) -> None:
+    """The alert comes before the deadline breaks."""
+    at = warn_at(each, step.settings)
+    if at is not None and at <= step.now:
+        step.pending[thread] = replace(each, warned=True)
+        step.note(
+            NoticeKind.DUE_SOON,
+            f"{each.action.action} must be done by {each.action.latest.astimezone(step.zone):%m-%d %H:%M}",
+            f"须在 {each.action.latest.astimezone(step.zone):%m-%d %H:%M} 前办理",
+        )
 
 
 def _escalate(step: Step, thread: Thread, each: Pending) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from case_store.workflow.case_state import CaseState, Thread
+from case_store.workflow.case_state import CaseState, Pending, Thread
 from config.calendars import day_begins, zone
 from config.settings import WorkflowSettings
 
@@ -20,6 +20,7 @@ def look_at(state: CaseState, settings: WorkflowSettings) -> datetime | None:
         return None
     where = zone(state.zone)
     edges = [each.action.latest for each in state.pending if not each.overdue]
+    edges += [at for each in state.pending if (at := warn_at(each, settings)) is not None]
     edges += [each.action.earliest for each in state.pending if each.thread is Thread.CALL_BACK]
     if state.promise is not None:
         edges.append(day_begins(state.promise.due, where))
@@ -29,3 +30,12 @@ def look_at(state: CaseState, settings: WorkflowSettings) -> datetime | None:
     if state.term_ends_on is not None:
         edges.append(day_begins(state.term_ends_on + _DAY, where))
     return min((edge for edge in edges if edge > state.as_of), default=None)
+
+
+def warn_at(each: Pending, settings: WorkflowSettings) -> datetime | None:
+    """When people are told that a window of days is about to close; None: it is short, said already, or over."""
+    warning = timedelta(hours=settings.warn_hours)
+    action = each.action
+    if each.warned or each.overdue or not warning or action.latest - action.earliest < max(_DAY, 2 * warning):
+        return None
+    return action.latest - warning

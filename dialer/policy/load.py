@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from case_store.call_facts import HoldKind
 from config.calendars import Calendar
 from config.errors import BadInput, describe_shape
 from dialer.policy import rules
@@ -123,7 +124,6 @@ _PLAIN: dict[
     | type[rules.Refusals]
     | type[rules.OptOuts]
     | type[rules.Inconvenient]
-    | type[rules.Holds]
     | type[rules.NumberInvalid]
     | type[rules.ClockKnown],
 ] = {
@@ -131,19 +131,24 @@ _PLAIN: dict[
     "refusals": rules.Refusals,
     "opt-outs": rules.OptOuts,
     "inconvenient-times": rules.Inconvenient,
-    "holds": rules.Holds,
     "number-invalid": rules.NumberInvalid,
     "clock-known": rules.ClockKnown,
 }
 
 
 class _Plain(_Entry):
-    kind: Literal[
-        "third-party-once", "refusals", "opt-outs", "inconvenient-times", "holds", "number-invalid", "clock-known"
-    ]
+    kind: Literal["third-party-once", "refusals", "opt-outs", "inconvenient-times", "number-invalid", "clock-known"]
 
     def rule(self) -> rules.Rule:
         return _PLAIN[self.kind](label=self.label())
+
+
+class _Holds(_Entry):
+    kind: Literal["holds"]
+    kinds: Annotated[frozenset[HoldKind], Field(min_length=1)] = frozenset(HoldKind)
+
+    def rule(self) -> rules.Rule:
+        return rules.Holds(label=self.label(), kinds=self.kinds)
 
 
 class _Obligation(_Entry):
@@ -152,7 +157,7 @@ class _Obligation(_Entry):
     value: float | str | bool
 
 
-_AnyEntry = Annotated[_Hours | _ClosedDays | _Cap | _Gate | _Plain | _Obligation, Field(discriminator="kind")]
+_AnyEntry = Annotated[_Hours | _ClosedDays | _Cap | _Gate | _Plain | _Holds | _Obligation, Field(discriminator="kind")]
 _ENTRY: TypeAdapter[_AnyEntry] = TypeAdapter(_AnyEntry)
 
 

@@ -412,11 +412,12 @@ class Inconvenient:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Holds:
     label: Label
+    kinds: frozenset[HoldKind] = frozenset(HoldKind)
 
     def barred_until(self, s: Situation) -> datetime | None:
         worst: datetime | None = None
         for hold in s.facts.holds:
-            if hold.begins > s.at or (hold.ends is not None and hold.ends <= s.at):
+            if hold.kind not in self.kinds or hold.begins > s.at or (hold.ends is not None and hold.ends <= s.at):
                 continue
             if hold.kind is HoldKind.FRAUD and s.request.purpose is Purpose.CONFIRM_FRAUD:
                 continue
@@ -425,7 +426,9 @@ class Holds:
         return worst
 
     def bars_from(self, s: Situation) -> datetime:
-        return min((hold.begins for hold in s.facts.holds if hold.begins > s.at), default=NEVER)
+        return min(
+            (hold.begins for hold in s.facts.holds if hold.kind in self.kinds and hold.begins > s.at), default=NEVER
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

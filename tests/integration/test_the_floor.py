@@ -215,7 +215,7 @@ async def test_an_abandoned_person_hears_the_message_and_is_locked_out(tmp_path:
         assert call.cause == HangupCause.ABANDONED
         assert runner.pace_setter is not None
         assert runner.pace_setter.counts["dropped"] == 1
-        with pytest.raises(ClickRefused, match="house-hold"):
+        with pytest.raises(ClickRefused, match="house-lock-out"):
             await at.centre.call_now("agent-0", case_id, number_id)
         assert at.centre.floor.agent("agent-0").state is AgentState.READY
 
@@ -408,3 +408,33 @@ async def test_nobody_without_vetting_is_put_on_a_line_and_a_lost_phone_is_calle
         await at.until(lambda: at.centre.floor.agent(user.id).state is AgentState.OFFLINE)
         await at.until(lambda: at.centre.floor.agent(user.id).state is AgentState.READY)
         assert agent.leg != lost
+        # a record that is withdrawn, or lapses, while the collector sits there
+        await people.withdraw_vetting(user.id, "credit-record", at.clock.now(), by="compliance", reason="a default")
+        at.centre.agents._gated_at -= 61  # the minute is over
+        await at.until(lambda: agent.state is AgentState.PAUSED)
+        assert agent.reason == "collector-barred"
+        with pytest.raises(CollectorBarred, match="credit-record"):
+            await at.centre.agents.ready(user.id)
+
+
+async def test_a_call_back_goes_to_the_agent_who_agreed_on_it(tmp_path: Path) -> None:
+    async with house(tmp_path, lambda _order: TALKS, FloorSettings(), cases=1, agents=2, mode=Mode.PREVIEW) as at:
+        ((case_id, number_id),) = await at.numbers()
+        now = at.clock.now()
+        minute = now + timedelta(seconds=3)
+        agreed = CaseEvent(
+            outcome=OutcomeCode.CALL_BACK_AGREED, at=now, number_id=number_id, by="agent-1", call_at=minute
+        )
+        await at.centre.follow_up.entered(case_id, agreed)
+        runner = at.centre.runner(at.campaign, DialPlan(lines=5, ring_seconds=20))
+        at.centre.agents.pause("agent-1", "meal")
+        running = asyncio.create_task(runner.run())
+        try:
+            await at.until(lambda: at.clock.now() > minute + timedelta(seconds=1))
+            assert len(at.centre.switchboard) == 0, "somebody else is ready, but it is not theirs yet"
+            await at.centre.agents.ready("agent-1")
+            await at.until(lambda: len(at.centre.switchboard) == 1, within=30)
+            (call,) = list(at.centre.switchboard)
+            assert (call.agent_id, call.number_id) == ("agent-1", number_id)
+        finally:
+            running.cancel()

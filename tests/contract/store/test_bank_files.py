@@ -15,6 +15,7 @@ from case_store.ledger import read_facts
 from case_store.model import CaseState
 from case_store.outcomes import NewOutcome
 from case_store.store import CaseStore
+from case_store.workflow import CaseEvent, OutcomeCode
 from config.settings import Settings
 from dialer.followup import FollowUp, follow_up_over
 from tests.contract.store import world
@@ -73,8 +74,12 @@ async def test_a_payment_settles_the_promise_and_a_reversal_turns_it(
     report = await load(store, tmp_path, later + timedelta(hours=1), FileKind.PAYMENTS, back)
     assert (report.taken, report.rejected) == (1, ())
     file = await store.outcomes.file(case_id)
-    assert [one.state for one in file.promises] == ["broken"]
+    assert [one.state for one in file.promises] == ["live"], "reversed before it was due: it is open again"
     assert file.case.balance.amount == Decimal(1000)
+    graced = now + timedelta(days=4)
+    await follow_up.happened(case_id, CaseEvent(outcome=OutcomeCode.TIME_PASSED, at=graced))
+    file = await store.outcomes.file(case_id)
+    assert [one.state for one in file.promises] == ["broken"]
     assert sum(money.amount for _, money in file.paid) == 0
 
 

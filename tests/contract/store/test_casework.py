@@ -19,7 +19,7 @@ from case_store.workflow import CaseEvent, OutcomeCode, Stage
 from case_store.workflow.work_orders import SamePerson
 from config.clock import ShiftedClock
 from config.settings import Settings
-from dialer.followup import BY_NETWORK, FollowUp, calendar_of
+from dialer.followup import BY_NETWORK, FollowUp, calendar_of, clock_of
 from dialer.judge import judge_by
 from dialer.policy import load_sets
 from dialer.schedule import Scheduler
@@ -252,3 +252,114 @@ async def test_results_and_coverage_of_a_placement(store: CaseStore, tmp_path: P
     assert (line.pairs, line.attempted, line.permitted) == (2, 1, 2)
     assert [one.alarm.value for one in report.alerts] == ["broken"], "the relative was never tried by D+2"
     assert report.fairness.longest_case_id == room.case_id
+
+
+async def agreed(room: Room, at: datetime, minute: datetime, *, team: bool = False) -> None:
+    event = CaseEvent(
+        outcome=OutcomeCode.CALL_BACK_AGREED,
+        at=at,
+        number_id=room.numbers[Channel.MOBILE],
+        by="li.na",
+        call_at=minute,
+        team=team,
+    )
+    await room.follow_up.entered(room.case_id, event)
+
+
+async def test_a_call_back_is_its_agents_at_the_minute_and_anybodys_when_late(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    room = Room(store, SETTINGS.policy_sets)
+    await room.open(tmp_path, now)
+    minute = now.replace(second=0, microsecond=0) + timedelta(hours=2)
+    await agreed(room, now, minute)
+
+    def scheduler(at: datetime, node: str = "n1") -> Scheduler:
+        return Scheduler(store, room.follow_up, ShiftedClock(at), node)  # nothing is remembered: each is a restart
+
+    assert await scheduler(minute - timedelta(seconds=1)).redials(room.campaign_id, 5) == []
+    assert await scheduler(now).next_redial(room.campaign_id) == minute
+    (mine,) = await scheduler(minute).redials(room.campaign_id, 5)
+    assert (mine.action.action, mine.action.owner, mine.action.agent_id) == ("call-back", "collector", "li.na")
+    assert await scheduler(minute, "n2").redials(room.campaign_id, 5) == [], "claimed: no second node dials it too"
+    await scheduler(minute).refused(mine, None)  # li.na is not at her desk
+    late = minute + timedelta(minutes=SETTINGS.workflow.call_back_minutes)
+    await scheduler(late).look()
+    (anybodys,) = await scheduler(late + timedelta(minutes=3), "n2").redials(room.campaign_id, 5)
+    assert (anybodys.action.owner, anybodys.action.agent_id) == ("dialer", None)
+    (overdue,) = await store.agenda.overdue(late + timedelta(days=9))
+    assert overdue.action == "call-back", "overdue is visible until somebody calls"
+    back = scheduler(minute - timedelta(hours=1))  # the clock is put back: it waits, and comes again
+    await back.look()
+    assert await back.redials(room.campaign_id, 5) == []
+    assert [one.action.action for one in await scheduler(late + timedelta(minutes=9)).redials(room.campaign_id, 5)] == [
+        "call-back"
+    ]
+
+
+async def test_a_call_back_made_is_done(store: CaseStore, tmp_path: Path, now: datetime) -> None:
+    room = Room(store, SETTINGS.policy_sets)
+    await room.open(tmp_path, now)
+    minute = now.replace(second=0, microsecond=0) + timedelta(hours=2)
+    await agreed(room, now, minute, team=True)
+    action = await store.agenda.live(room.case_id)
+    assert action is not None
+    assert (action.owner, action.agent_id, action.earliest) == ("dialer", None, minute)
+    assert await room.dial(Channel.MOBILE, minute, ProgressCategory.NO_ANSWER) is None
+    action = await store.agenda.live(room.case_id)
+    assert action is not None
+    assert action.action == "redial", "nobody answered: dialed again in another part of the day"
+
+
+async def test_a_promise_on_one_case_suspends_the_debtors_other_one(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    room = Room(store, SETTINGS.policy_sets)
+    line = world.case_line("A1", person="210102199003076512", mobile="13800138000")
+    lines = [line, line.replace("A1,", "A2,", 1)]
+    report = await world.load(store, tmp_path, now, *lines)
+    room.campaign_id = (await world.sweep_of(store, report, now)).id
+    first, second = (one.case for one in await store.cases.list())
+    assert first.debtor_person_id == second.debtor_person_id
+    due = (now + timedelta(days=1)).date()
+    promised = CaseEvent(outcome=OutcomeCode.SELF_PROMISE, at=now, by="li.na", amount=Decimal(50), on=due)
+    await room.follow_up.entered(first.id, promised)
+    room.case_id = second.id
+    room.numbers = {one.channel: one.id for one in (await store.outcomes.file(second.id)).numbers}
+    assert await room.dial(Channel.MOBILE, now, ProgressCategory.NO_ANSWER) == "house-live-promise"
+    room.case_id = first.id
+    room.numbers = {one.channel: one.id for one in (await store.outcomes.file(first.id)).numbers}
+    assert await room.dial(Channel.MOBILE, now, ProgressCategory.NO_ANSWER) is None, "its own calls go on"
+
+
+async def test_who_talks_first_owns_the_case_until_it_is_given_to_somebody_else(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    room = Room(store, SETTINGS.policy_sets)
+    await room.open(tmp_path, now)
+    await room.dial(Channel.MOBILE, now, ProgressCategory.NO_ANSWER)
+    for agent in ("li.na", "wang"):
+        talk = CaseEvent(outcome=OutcomeCode.SELF_NEGOTIATING, at=now, by=agent, number_id=room.numbers[Channel.MOBILE])
+        await room.follow_up.entered(room.case_id, talk)
+    report = await coverage_report(store, SETTINGS, now, None)
+    assert [line.key for line in report.by["collector"]] == ["li.na"]
+    await store.casework.assign(room.case_id, "wang", now, by="leader")
+    report = await coverage_report(store, SETTINGS, now + timedelta(days=2), None)
+    assert [line.key for line in report.by["collector"]] == ["wang"]
+    assert dict(report.fairness.distribution)["2-3"] == 1
+
+
+async def test_the_sweeps_deadline_is_counted_on_the_debtors_clock(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    room = Room(store, SETTINGS.policy_sets)
+    await room.open(tmp_path, now)
+    (placement,) = await store.placements.list()
+    (clock,) = [
+        each
+        for each, _ in (await store.casework.pairs(placement.id, lambda _lines, _region: "America/New_York")).clocks
+    ]
+    assert clock.zone == "America/New_York"
+    assert clock_of([("+12125550142", Channel.RELATIVE)], "US-CA", "Asia/Shanghai") == "America/Los_Angeles"
+    assert clock_of([("+12125550142", Channel.MOBILE)], "US-CA", "Asia/Shanghai") == "America/New_York"
+    assert clock_of([], "", "Asia/Shanghai") == "Asia/Shanghai"

@@ -132,6 +132,145 @@ async def test_a_clerk_finds_a_number_and_coverage_shows_it(house: House) -> Non
     assert report["fairness"]["never_worked"] == 1
 
 
+async def test_a_waiver_is_approved_by_somebody_else_and_lowers_the_balance(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    compliance = await desk(house, Role.COMPLIANCE)
+    case_id = await entrusted(leader)
+    over = await collector.report(case_id, "WAIVER_ASKED", amount="9999")
+    assert over.status_code in (409, 422), over.text
+    assert (await leader.report(case_id, "WAIVER_ASKED", amount="34.50")).status_code == 201
+    own = await leader.report(case_id, "WAIVER_APPROVED")
+    assert (own.status_code, own.json()["error_id"]) == (409, "approval-by-same-person")
+    assert (await collector.report(case_id, "WAIVER_APPROVED")).status_code == 403
+    assert (await compliance.report(case_id, "WAIVER_APPROVED")).status_code == 201
+    case = (await leader.http.get(f"/api/v1/cases/{case_id}")).json()
+    assert "1200" in json.dumps(case)
+    (done,) = (await leader.http.get("/api/v1/work-orders", params={"state": "approved"})).json()["items"]
+    assert (done["kind"], done["asked_by"], done["approved_by"]) == ("waiver", "team_leader", "compliance")
+
+
+async def test_an_extension_reaches_beyond_the_term_and_needs_somebody_else(house: House) -> None:
+    leader, compliance = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COMPLIANCE)
+    case_id = await entrusted(leader)
+    past = (START - timedelta(days=1)).date().isoformat()
+    until = (START + timedelta(days=200)).date().isoformat()
+    early = await leader.report(case_id, "EXTENSION_ASKED", on=past)
+    assert (early.status_code, early.json()["error_id"], early.json()["field"]) == (422, "bad-event", "on")
+    assert (await leader.report(case_id, "EXTENSION_APPROVED")).json()["error_id"] == "no-such-order"
+    assert (await leader.report(case_id, "EXTENSION_ASKED", on=until)).status_code == 201
+    assert (await leader.report(case_id, "EXTENSION_APPROVED")).json()["error_id"] == "approval-by-same-person"
+    assert (await compliance.report(case_id, "EXTENSION_APPROVED")).status_code == 201
+    (order,) = (await leader.http.get("/api/v1/work-orders", params={"state": "approved"})).json()["items"]
+    assert (order["kind"], order["details"]["until"]) == ("extension", until)
+
+
+async def test_the_registry_where_it_is_allowed_needs_a_basis_and_compliance(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {
+            "store": {"identity_key": tmp_path / "keys" / "identity.key"},
+            "workflow": {"registry_allowed": True},
+        }
+    )
+    store = await CaseStore.open(f"sqlite+aiosqlite:///{tmp_path}/onrecord.db")
+    try:
+        at = house_over(store, settings, ShiftedClock(START), tapes=PlainTapes({}))
+        leader, clerk, compliance = [await desk(at, role) for role in (Role.TEAM_LEADER, Role.CLERK, Role.COMPLIANCE)]
+        case_id = await entrusted(leader)
+        assert (await leader.report(case_id, "ALL_INVALID")).json()["next_action"]["action"] == "look-up"
+        empty = (await clerk.report(case_id, "LOOKUP_EMPTY")).json()["next_action"]
+        assert (empty["action"], empty["owner"]) == ("request-registry", "data-clerk+compliance")
+        bare = await leader.report(case_id, "REGISTRY_CHECK")
+        assert (bare.status_code, bare.json()["field"]) == (422, "legal_basis")
+        assert (await leader.report(case_id, "REGISTRY_CHECK", legal_basis="court order 7")).status_code == 201
+        assert (await leader.report(case_id, "REGISTRY_APPROVED")).status_code == 403
+        assert (await compliance.report(case_id, "REGISTRY_APPROVED")).status_code == 201
+        after = (await clerk.report(case_id, "REGISTRY_EMPTY")).json()["next_action"]
+        assert after["action"] == "propose-visit"
+    finally:
+        await store.close()
+
+
+async def test_a_fraud_claim_goes_through_its_steps(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    compliance = await desk(house, Role.COMPLIANCE)
+    case_id = await entrusted(leader)
+    claimed = (await collector.report(case_id, "FRAUD_CLAIM")).json()["next_action"]
+    assert (claimed["action"], claimed["owner"]) == ("confirm-fraud", "collector")
+    promise = await collector.report(case_id, "SELF_PROMISE", amount="1", on=START.date().isoformat())
+    assert (promise.status_code, promise.json()["error_id"]) == (409, "case-held")
+    far = (START + timedelta(days=9)).date().isoformat()
+    assert (await collector.report(case_id, "FRAUD_CONFIRMED", on=far)).json()["field"] == "on"
+    soon = (START + timedelta(days=3)).date().isoformat()
+    confirmed = (await collector.report(case_id, "FRAUD_CONFIRMED", on=soon)).json()["next_action"]
+    assert confirmed["action"] == "sign-declaration"
+    declared = (await collector.report(case_id, "FRAUD_DECLARED")).json()["next_action"]
+    assert (declared["action"], declared["owner"]) == ("send-packet", "bank-liaison+compliance")
+    assert (await collector.report(case_id, "FRAUD_PACKET_SENT")).status_code == 403
+    assert (await compliance.report(case_id, "FRAUD_PACKET_SENT")).json()["next_action"]["action"] == "await-bank"
+    ended = await compliance.report(case_id, "FRAUD_UPHELD")
+    assert ended.json()["next_action"] is None
+
+
+async def test_a_call_back_over_http_has_a_minute_with_its_offset(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    case_id = await entrusted(leader)
+    page = (await leader.http.get(f"/api/v1/cases/{case_id}")).json()
+    number_id = page["numbers"][0]["id"]
+    minute = (START + timedelta(days=1)).replace(hour=3, minute=5, second=0, microsecond=0)  # 11:05 in China
+    naive = await collector.report(
+        case_id, "CALL_BACK_AGREED", number_id=number_id, call_at=minute.replace(tzinfo=None).isoformat()
+    )
+    assert (naive.status_code, naive.json()["field"]) == (422, "call_at")
+    night = minute.replace(hour=15)
+    refused = await collector.report(case_id, "CALL_BACK_AGREED", number_id=number_id, call_at=night.isoformat())
+    assert (refused.status_code, refused.json()["error_id"]) == (409, "call-back-not-permitted")
+    kept = await collector.report(case_id, "CALL_BACK_AGREED", number_id=number_id, call_at=minute.isoformat())
+    assert kept.status_code == 201, kept.text
+    action = kept.json()["next_action"]
+    assert (action["action"], action["owner"], action["agent_id"]) == ("call-back", "collector", "collector")
+
+
+async def test_rule_one_over_http_needs_records_by_others_and_the_collectors_own_acknowledgement(house: House) -> None:
+    collector, compliance = await desk(house, Role.COLLECTOR), await desk(house, Role.COMPLIANCE)
+    where = "/api/v1/vetting/collector"
+    first = (await collector.http.get(where)).json()
+    assert (first["may_dial"], first["missing"]) == (False, ["criminal-record", "credit-record", "rules-training"])
+    assert (await collector.http.get("/api/v1/vetting/compliance")).status_code == 403
+    day = START.date()
+    record = {
+        "reference": "file 7",
+        "valid_from": day.isoformat(),
+        "valid_until": (day + timedelta(days=365)).isoformat(),
+    }
+    assert (await collector.http.post(where, json={**record, "kind": "credit-record"})).status_code == 403
+    own = await compliance.http.post("/api/v1/vetting/compliance", json={**record, "kind": "credit-record"})
+    assert (own.status_code, own.json()["error_id"]) == (409, "vetting-of-oneself")
+    for kind in ("criminal-record", "credit-record"):
+        assert (await compliance.http.post(where, json={**record, "kind": kind})).status_code == 201
+    until = {"valid_until": record["valid_until"]}
+    wrong = await collector.http.post("/api/v1/vetting/me/acknowledgement", json={**until, "rules": "1999"})
+    assert (wrong.status_code, wrong.json()["error_id"]) == (409, "rules-not-in-force")
+    rules = first["rules_in_force"]
+    read = await collector.http.post("/api/v1/vetting/me/acknowledgement", json={**until, "rules": rules})
+    assert (read.status_code, read.json()["may_dial"]) == (201, True)
+    gone = await compliance.http.post(f"{where}/withdrawals", json={"kind": "credit-record", "reason": "a default"})
+    assert gone.json()["missing"] == ["credit-record"]
+    assert (await compliance.http.get("/api/v1/vetting/nobody")).json()["error_id"] == "unknown-person"
+
+
+async def test_a_leader_gives_a_case_to_a_collector(house: House) -> None:
+    leader, collector = await desk(house, Role.TEAM_LEADER), await desk(house, Role.COLLECTOR)
+    case_id = await entrusted(leader)
+    where = f"/api/v1/cases/{case_id}/owner"
+    assert (await collector.http.put(where, json={"owner": "collector"})).status_code == 403
+    assert (await leader.http.put(where, json={"owner": "nobody-here"})).json()["field"] == "owner"
+    assert (await leader.http.put(where, json={"owner": "collector"})).status_code == 204
+    report = (await leader.http.get("/api/v1/coverage")).json()
+    assert [line["key"] for line in report["by"]["collector"]] == ["collector"]
+    assert sum(report["fairness"]["distribution"].values()) == 1
+    assert (await leader.http.put("/api/v1/cases/case_none/owner", json={"owner": None})).status_code == 404
+
+
 def test_bank_files_results_and_vetting_on_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,3 +306,10 @@ def test_bank_files_results_and_vetting_on_the_command_line(
     said("agent", "vet", "li.na", "--kind", "credit-record", "--valid-until", "2099-12-31")
     assert said("agent", "vet", "li.na", "--kind", "rules-training", "--valid-until", "2099-12-31")["missing"] == []
     assert run(["agent", "vet", "li.na", "--kind", "none", "--valid-until", "2099-12-31"]) == 2
+    capsys.readouterr()
+    monkeypatch.setenv("ONRECORD_WORKFLOW__COLLECTOR_RULES", "2026-2")  # new rules: the old training counts no more
+    again = said("agent", "vet", "li.na", "--kind", "credit-record", "--valid-until", "2099-12-31")
+    assert again["missing"] == ["rules-training"]
+    barred = said("agent", "withdraw-vetting", "li.na", "--kind", "credit-record", "--reason", "a default was found")
+    assert (barred["withdrawn"], barred["missing"]) == (2, ["credit-record", "rules-training"])
+    assert run(["agent", "withdraw-vetting", "li.na", "--kind", "credit-record", "--reason", " "]) == 2
