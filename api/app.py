@@ -16,10 +16,12 @@ from api.page import STATIC
 from api.problems import MEDIA_TYPE, answer_with_problems
 from api.routes import (
     agenda,
+    agents,
     calls,
     campaigns,
     cases,
     casework,
+    desk_calls,
     evidence,
     health,
     placements,
@@ -63,7 +65,21 @@ def create_app(house: House, *, machine_key: str | None = None) -> FastAPI:
 
 def _api() -> APIRouter:
     api = APIRouter(prefix=ROOT)
-    for noun in (casework, sessions, users, cases, recordings, evidence, agenda, campaigns, calls, placements, health):
+    for noun in (
+        casework,
+        sessions,
+        users,
+        cases,
+        recordings,
+        evidence,
+        agenda,
+        campaigns,
+        agents,
+        desk_calls,
+        calls,
+        placements,
+        health,
+    ):
         api.include_router(noun.router)
     api.include_router(live_router)
     return api

@@ -123,11 +123,12 @@ class Centre:
         self.health = LineHealth.of(settings, self.recorder)
         self.journal = StoreJournal(store, self.clock)
         self.floor = Floor(self.clock, on_move=self._agent_moved, pause_reasons=settings.floor.pause_reasons)
+        self.totals = CallTotals(self.clock)
         self.switchboard = Switchboard(
             engine=self.engine,
             floor=self.floor,
             clock=self.clock,
-            journal=FloorJournal(self.journal, self._pace_setters, self._call_over),
+            journal=FloorJournal(self.journal, self._pace_setters, self._call_over, self.totals.placed),
             on_end=self._finish,
             announcement=Prompt(name="recording-announcement", path=PROMPTS / "recording-announcement.flac")
             if settings.recording.announcement
@@ -154,7 +155,6 @@ class Centre:
             rules_version=settings.workflow.collector_rules,
             people=parts.people,
         )
-        self.totals = CallTotals()
         self.figures = FloorFigures(
             totals=self.totals,
             floor=self.floor,
