@@ -48,6 +48,7 @@ from dialer.followup import BY_NETWORK, FollowUp, calendar_of, debtor_zone
 from dialer.journal import FloorJournal, StoreJournal
 from dialer.judge import judge_by
 from dialer.line_health import LineHealth
+from dialer.messages import abandonment_of, announcement_of
 from dialer.pace_log import PaceLog
 from dialer.pace_setter import PaceSetter
 from dialer.policy import load_sets
@@ -64,8 +65,6 @@ from recording.seal_job import SealOrder
 from recording.vitals import TalkFact
 
 log = structlog.get_logger(__name__)
-
-PROMPTS = Path(__file__).parent / "prompts"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,16 +122,17 @@ class Centre:
         self.health = LineHealth.of(settings, self.recorder)
         self.journal = StoreJournal(store, self.clock)
         self.floor = Floor(self.clock, on_move=self._agent_moved, pause_reasons=settings.floor.pause_reasons)
+        self.totals = CallTotals(self.clock)
         self.switchboard = Switchboard(
             engine=self.engine,
             floor=self.floor,
             clock=self.clock,
-            journal=FloorJournal(self.journal, self._pace_setters, self._call_over),
+            journal=FloorJournal(self.journal, self._pace_setters, self._call_over, self.totals.placed),
             on_end=self._finish,
-            announcement=Prompt(name="recording-announcement", path=PROMPTS / "recording-announcement.flac")
+            announcement=Prompt(name="recording-announcement", path=announcement_of(settings))
             if settings.recording.announcement
             else None,
-            abandonment=Prompt(name="abandonment", path=PROMPTS / "abandonment.flac"),
+            abandonment=Prompt(name="abandonment", path=abandonment_of(settings)),
             patience_seconds=settings.floor.patience_seconds,
         )
         self.workshop = Workshop(settings, settings.vault.workers)
@@ -159,7 +159,6 @@ class Centre:
             rules_version=settings.workflow.collector_rules,
             people=parts.people,
         )
-        self.totals = CallTotals()
         self.figures = FloorFigures(
             totals=self.totals,
             floor=self.floor,
@@ -204,7 +203,11 @@ class Centre:
         store = await CaseStore.open(settings.store.url)
         settings.recording.directory.mkdir(parents=True, exist_ok=True)
         settings.recording.shelf.mkdir(parents=True, exist_ok=True)
-        centre = cls(settings, parts, store)
+        try:
+            centre = cls(settings, parts, store)
+        except BaseException:
+            await store.close()
+            raise
         try:
             await centre._start()
             yield centre
@@ -564,7 +567,7 @@ class Centre:
                 "agents": list(call.agents_served) if call else [],
             },
             talk=talk,
-            prompt_path=PROMPTS / "recording-announcement.flac"
+            prompt_path=announcement_of(self.settings)
             if self.settings.recording.announcement and record.bridged_at is not None
             else None,
         )

@@ -45,6 +45,7 @@ from dialer.pace_log import replay
 from dialer.pace_setter import restore_gated
 from tests.contract.store.world import case_line, load
 
+DESKS = ("collector", "colleague", "team_leader")
 TALKS: Script = (Provisional(after=0.05), Answer(after=0.1), Release(after=0.6))
 SILENT: Script = (Provisional(after=0.05), Release(after=0.5, cause=HangupCause.NO_ANSWER, status=480))
 
@@ -72,6 +73,7 @@ class House:
                 directory=root / "tapes", shelf=root / "shelf", low_watermark_bytes=0, announcement=False
             ),
             trunks=(TrunkSettings(name="scripted", host="127.0.0.1"),),
+            desks=tuple(DeskSettings(name=name, uri="sip:d@memory") for name in DESKS),
             store=StoreSettings(url=f"sqlite+aiosqlite:///{root / 'store.db'}"),
             vault=VaultSettings(
                 master_key=f"file:{root / 'master.json'}",
