@@ -30,6 +30,7 @@ from config.clock import Clock
 from config.errors import BadInput, OnrecordError, Refused
 from config.settings import ClientSettings, Settings
 from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall
+from recording.first_keys import first_keys
 from recording.keys import DataKeys, load_master_keys
 from recording.shelf import open_shelf
 from recording.signing import load_signing_key
@@ -47,6 +48,7 @@ def house_over(
     registry: CollectorRegistry | None = None,
 ) -> House:
     """Wire the doors to an open store. Raises what opening the shelf and the master keys raises."""
+    first_keys(settings)
     return House(
         settings=settings,
         clock=clock,

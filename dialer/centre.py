@@ -58,6 +58,7 @@ from dialer.schedule import Scheduler, run_beside
 from dialer.seating import NoDesk
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.attach import attach
+from recording.first_keys import first_keys
 from recording.recorder import Recorder
 from recording.recordings import Recording
 from recording.seal_job import SealOrder
@@ -198,7 +199,13 @@ class Centre:
         store = await CaseStore.open(settings.store.url)
         settings.recording.directory.mkdir(parents=True, exist_ok=True)
         settings.recording.shelf.mkdir(parents=True, exist_ok=True)
-        centre = cls(settings, parts, store)
+        try:
+            sealed = await store.recordings.list(state=RecordingState.SEALED, limit=1)
+            first_keys(settings, sealed_known=bool(sealed))
+            centre = cls(settings, parts, store)
+        except BaseException:
+            await store.close()
+            raise
         try:
             await centre._start()
             yield centre
