@@ -54,6 +54,7 @@ from dialer.policy import load_sets
 from dialer.preview import PreviewDesk
 from dialer.progress.category import classify
 from dialer.proof import LineProof
+from dialer.resealing import Resealing
 from dialer.schedule import Scheduler, run_beside
 from dialer.seating import NoDesk
 from dialer.switchboard import CallInFlight, Switchboard
@@ -225,6 +226,14 @@ class Centre:
         await self.proof.recall()
         self._proving = asyncio.create_task(self.proof.run(), name="proof")
         self._running.append(asyncio.create_task(run_beside(self.scheduler), name="scheduler"))
+        resealing = Resealing(
+            store=self.store,
+            node=self.node,
+            clock=self.clock,
+            healthy=lambda: not self.health.problems(),
+            seal=self._seal_left,
+        )
+        self._running.append(asyncio.create_task(resealing.run(), name="resealing"))
 
     async def _close(self) -> None:
         for task in self._campaign_tasks.values():
