@@ -1,12 +1,11 @@
 """Tapes whose seal failed are sealed again while the node runs: a key service that was away, a shelf that was full.
 
-The tape lies where it was and its recording says ``failed``. Each is tried again after a while that doubles, so that one
+The tape lies where it was, or is on the shelf already, and its recording says ``failed``. Each is tried again after a while that doubles, so that one
 tape that can never be sealed costs next to nothing; a start of the node tries all of them at once.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -68,9 +67,9 @@ class Resealing:
                     continue
                 self._next[one.id] = (now + wait, min(wait * 2, LONGEST_SECONDS))
                 call = await self._store.calls.get(one.call_id)
-                path = Path(one.tape_path)
-                if call.node == self._node and await asyncio.to_thread(path.exists):
+                if call.node == self._node:
+                    # Its tape may be gone: sealed and shelved, and then what was to listen to it failed. The manifest knows.
                     tried += 1
-                    await self._seal(call, path)
+                    await self._seal(call, Path(one.tape_path))
         self._next = {name: when for name, when in self._next.items() if name in failed}
         return tried
