@@ -32,6 +32,7 @@ from config.errors import BadInput, OnrecordError, Refused
 from config.settings import ClientSettings, Settings
 from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall, Mode
 from dialer.desk_views import Decision, PaceView
+from recording.first_keys import first_keys
 from recording.keys import DataKeys, load_master_keys
 from recording.shelf import open_shelf
 from recording.signing import load_signing_key
@@ -50,6 +51,7 @@ def house_over(
     registry: CollectorRegistry | None = None,
 ) -> House:
     """Wire the doors to an open store. Raises what opening the shelf and the master keys raises."""
+    first_keys(settings)
     return House(
         settings=settings,
         clock=clock,

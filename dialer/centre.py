@@ -55,10 +55,12 @@ from dialer.policy import load_sets
 from dialer.preview import PreviewDesk
 from dialer.progress.category import classify
 from dialer.proof import LineProof
+from dialer.resealing import Resealing
 from dialer.schedule import Scheduler, run_beside
 from dialer.seating import NoDesk
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.attach import attach
+from recording.first_keys import first_keys
 from recording.recorder import Recorder
 from recording.recordings import Recording
 from recording.seal_job import SealOrder
@@ -204,6 +206,8 @@ class Centre:
         settings.recording.directory.mkdir(parents=True, exist_ok=True)
         settings.recording.shelf.mkdir(parents=True, exist_ok=True)
         try:
+            sealed = await store.recordings.list(state=RecordingState.SEALED, limit=1)
+            first_keys(settings, sealed_known=bool(sealed))
             centre = cls(settings, parts, store)
         except BaseException:
             await store.close()
@@ -228,6 +232,14 @@ class Centre:
         await self.proof.recall()
         self._proving = asyncio.create_task(self.proof.run(), name="proof")
         self._running.append(asyncio.create_task(run_beside(self.scheduler), name="scheduler"))
+        resealing = Resealing(
+            store=self.store,
+            node=self.node,
+            clock=self.clock,
+            healthy=lambda: not self.health.problems(),
+            seal=self._seal_left,
+        )
+        self._running.append(asyncio.create_task(resealing.run(), name="resealing"))
 
     async def _close(self) -> None:
         for task in self._campaign_tasks.values():
