@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import BadInput
+from config.logging import log_to_stderr
 from dialer.pacing.bound import MarkovFloor, solve_bound
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.progressive import Progressive
@@ -195,6 +197,8 @@ def simulate_pacing(
     if (world.markov and values.get("patience", 0.0) > 0) or (markov and values["patience"] > 0):
         raise BadInput("nobody waits in the Markov version", field="--patience", remedy="Leave it out with --markov")
     world = world.changed(**values)
+    if floor is FloorName.PRODUCTION:
+        log_to_stderr(logging.WARNING)  # every move of every leg and agent would be told
     return run_days(
         world,
         pacer_maker(pacer, target, world, hours, lines, cancel),
