@@ -50,6 +50,7 @@ from dialer.judge import judge_by
 from dialer.line_health import LineHealth
 from dialer.pace_log import PaceLog
 from dialer.pace_setter import PaceSetter
+from dialer.pauses import short_pauses
 from dialer.policy import load_sets
 from dialer.preview import PreviewDesk
 from dialer.progress.category import classify
@@ -201,7 +202,8 @@ class Centre:
         centre = cls(settings, parts, store)
         try:
             await centre._start()
-            yield centre
+            with short_pauses():
+                yield centre
         finally:
             await centre._close()
 
