@@ -24,7 +24,7 @@ from typing import Any
 import structlog
 
 from bench.floor_soak import _cpu, _settings, _working_morning
-from bench.machine import describe_machine
+from bench.machine import core_wait_seconds, describe_machine
 from case_store.outcomes import NewOutcome
 from config.settings import DeskSettings
 from dialer.campaigns import Mode
@@ -48,6 +48,8 @@ class Latencies:
     bridged: tuple[float, ...]
     control_cpu: float
     relay_cpu: float
+    control_waited: float
+    relay_waited: float
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -57,6 +59,8 @@ class Latencies:
             "control_answered_to_bridged_ms": _percentiles(self.bridged),
             "control_cpu_share": round(self.control_cpu, 3),
             "relay_cpu_share": round(self.relay_cpu, 3),
+            "control_waited_for_a_core": round(self.control_waited, 3),
+            "relay_waited_for_a_core": round(self.relay_waited, 3),
         }
 
 
@@ -110,20 +114,23 @@ async def measure(root: Path, *, calls: int, seconds: float) -> Latencies:
         bridged=tuple(sorted(bridged)),
         control_cpu=used[0],
         relay_cpu=used[1],
+        control_waited=used[2],
+        relay_waited=used[3],
     )
 
 
 async def _dial(
     centre: Centre, relay: MediaRelay, campaign_id: str, *, lines: int, seconds: float
-) -> tuple[float, float]:
+) -> tuple[float, float, float, float]:
     plan = DialPlan(lines=lines, ring_seconds=20, redials=False)
     runner = centre.runner(await centre.store.sweep.get(campaign_id), plan)
     collectors = asyncio.create_task(_conclude(centre))
-    began, cpu, relay_cpu = time.monotonic(), _cpu(), float(relay.status["cpu_seconds"])
+    assert relay.pid is not None
+    began, before = time.monotonic(), _used(relay, relay.pid)
     dialing = asyncio.create_task(runner.run())
     await asyncio.wait({dialing}, timeout=seconds)
     spent = time.monotonic() - began
-    shares = (_cpu() - cpu) / spent, (float(relay.status["cpu_seconds"]) - relay_cpu) / spent
+    shares = [(now - then) / spent for now, then in zip(_used(relay, relay.pid), before, strict=True)]
     await runner.pause()
     await dialing
     for call in list(centre.switchboard):
@@ -131,7 +138,11 @@ async def _dial(
     await asyncio.sleep(1)
     collectors.cancel()
     await asyncio.gather(collectors, return_exceptions=True)
-    return shares
+    return shares[0], shares[1], shares[2], shares[3]
+
+
+def _used(relay: MediaRelay, pid: int) -> tuple[float, float, float, float]:
+    return _cpu(), float(relay.status["cpu_seconds"]), core_wait_seconds(os.getpid()), core_wait_seconds(pid)
 
 
 async def _conclude(centre: Centre) -> None:

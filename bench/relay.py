@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bench.machine import describe_machine
+from bench.machine import core_wait_seconds, describe_machine
 from config.clock import SystemClock
 from config.settings import RecordingSettings
 from dialer.media.client import LegCounters, MediaFirstAudio, MediaRelay, RemoteMedia, TapeTrouble
@@ -93,9 +93,10 @@ async def bridged(calls: int, seconds: float) -> dict[str, Any]:
             await relay.set_remote(f"c{at}", media)
             await relay.set_remote(f"d{at}", media)
         await asyncio.sleep(0.3)
-        before = relay.status["cpu_seconds"]
+        before, waited = relay.status["cpu_seconds"], core_wait_seconds(relay.pid)
         load = await Load.start(seconds, ports)
         result = await load.report()
+        waited = core_wait_seconds(relay.pid) - waited
         counters = await _when_all_is_taken(relay, calls)
         await asyncio.sleep(2 * STATUS_SECONDS)
         cpu = relay.status["cpu_seconds"] - before
@@ -120,6 +121,7 @@ async def bridged(calls: int, seconds: float) -> dict[str, Any]:
         "dropped": dropped,
         "tape_troubles": troubles,
         "relay_cpu_share": round(cpu / seconds, 3),
+        "relay_waited_for_its_core": round(waited / seconds, 3),
         "us_per_packet": round(cpu / received * 1e6, 2),
         "calls_per_core_extrapolated": round(received / cpu / 100),  # a call is 100 packets a second
         "forwarding_ms": result["forwarding_ms"],
