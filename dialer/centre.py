@@ -51,6 +51,7 @@ from dialer.line_health import LineHealth
 from dialer.messages import abandonment_of, announcement_of
 from dialer.pace_log import PaceLog
 from dialer.pace_setter import PaceSetter
+from dialer.pauses import short_pauses
 from dialer.policy import load_sets
 from dialer.preview import PreviewDesk
 from dialer.progress.category import classify
@@ -214,7 +215,8 @@ class Centre:
             raise
         try:
             await centre._start()
-            yield centre
+            with short_pauses():
+                yield centre
         finally:
             await centre._close()
 

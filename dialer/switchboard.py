@@ -301,8 +301,16 @@ class Switchboard:
         call.bridged_at = self._clock.now()
         call.agents_served.append(agent.id)
         if self._announcement is not None and not call.announced:
-            await self._engine.play(call.leg, self._announcement)
+            self._spawn(self._announce(call, self._announcement))
         return True
+
+    async def _announce(self, call: CallInFlight, announcement: Prompt) -> None:
+        """Beside the next events: another customer's answer does not wait until this one's announcement is read."""
+        assert call.leg is not None
+        try:
+            await self._engine.play(call.leg, announcement)
+        except UnknownLeg:
+            log.info("announced-call-ended-first", call=call.call_id)
 
     async def _give_up_waiting(self, call: CallInFlight) -> None:
         await self._clock.sleep(self._patience)
