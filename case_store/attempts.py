@@ -243,6 +243,10 @@ async def move_attempt(
         if to is AttemptState.LOST and old is AttemptState.ANSWERED:
             entry["conversation"] = True
     await unit.connection.execute(update(ledger).where(ledger.c.attempt_id == attempt_id).values(**entry))
+    if to is AttemptState.ANSWERED:
+        unit.count(row.campaign_id, row.booked_at, "answered")
+    if abandoned:
+        unit.count(row.campaign_id, row.booked_at, "abandoned")
     if to in (AttemptState.DONE, AttemptState.LOST, AttemptState.RELEASED) and row.purpose == "sweep":
         await _turn_sweep(unit, row, to, at, category)
     if category is not None:
