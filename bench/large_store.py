@@ -256,7 +256,9 @@ def _statements(its: Writer, cases: int) -> Iterator[tuple[str, str]]:
         )
     yield (
         "workflow states",
-        (f"INSERT INTO workflow_states (case_id, state, at) SELECT {case}, {_remembered(its)}, {now} FROM {one}"),
+        (
+            f"INSERT INTO workflow_states (case_id, state, at) SELECT {case}, {remembered(its, n, cases)}, {now} FROM {one}"
+        ),
     )
     for back in range(ATTEMPTS_A_CASE - 1, -1, -1):
         yield from _calls_of(its, cases, back, line, case, debtor, debt)
@@ -368,14 +370,22 @@ def _amount(its: Writer, amount: int) -> str:
     return f"'{amount}'" if isinstance(its, SqliteWriter) else str(amount)
 
 
-def _remembered(its: Writer) -> str:
-    """As much JSON as the workflow keeps of a case in the middle of its sweep (not read back by the bench)."""
+def remembered(its: Writer, number: str, cases: int) -> str:
+    """What the workflow keeps of a case in the middle of its sweep, its ids put in by the database."""
     tracks = [
-        {"id": "num_" + "0" * 26, "contact_id": "con_" + "0" * 26, "channel": channel, "position": 0, "state": "live",
+        {"id": f"<num{rank}>", "contact_id": f"<con{rank // 2}>", "channel": channel, "position": 0, "state": "live",
          "swept": True, "refused_by": None, "strikes": [], "silent": [["2026-05-28", "morning"], ["2026-04-22", "evening"]]}
-        for channel in ("workplace", "mobile", "relative")
+        for rank, channel in enumerate(("workplace", "mobile", "relative"))
     ]  # fmt: skip
-    kept = {"case_id": "", "zone": "Asia/Shanghai", "entrusted_at": NOW.isoformat(), "as_of": NOW.isoformat(), "balance": "100", "currency": "CNY", "numbers": tracks, "stage": "sweep",
-            "pending": [], "settled": [], "orders": [], "payments": [], "notices": []}  # fmt: skip
+    at = NOW.isoformat()
+    kept = {"case_id": "<case>", "zone": "Asia/Shanghai", "entrusted_at": at, "as_of": at, "balance": "100", "currency": "CNY",
+            "numbers": tracks, "stage": "sweep", "pending": [], "settled": [], "orders": [], "payments": [], "notices": []}  # fmt: skip
     text = f"'{json.dumps(kept)}'"
-    return text if isinstance(its, SqliteWriter) else f"{text}::jsonb"
+    for place, value in (
+        ("<case>", its.key("case", number)),
+        *((f"<num{rank}>", its.key("num", f"({number}) * 3 + {rank}")) for rank in range(3)),
+        ("<con0>", its.key("con", number)),
+        ("<con1>", its.key("con", f"({number}) + {cases}")),
+    ):
+        text = f"replace({text}, '{place}', {value})"
+    return text if isinstance(its, SqliteWriter) else f"({text})::jsonb"

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
+from case_store.attempts import in_flight
 from case_store.database import Database
 from case_store.model import Channel
-from case_store.tables import IN_FLIGHT, attempts, calls, campaign_days, numbers, users
+from case_store.tables import attempts, calls, campaign_days, numbers, users
 from case_store.views import CampaignTally, OngoingCall
 
 _LONGEST_CALL = timedelta(hours=6)
@@ -62,13 +63,13 @@ class FloorReading:
         """Read from its days: as cheap after a year as on the first day."""
         days = campaign_days.c
         totals = select(*(func.coalesce(func.sum(days[name]), 0) for name in ("attempted", "answered", "abandoned")))
-        flying = select(func.count()).where(attempts.c.state.in_(IN_FLIGHT), attempts.c.campaign_id == campaign_id)
+        flying = in_flight(campaign_id)
         async with self._database.read() as connection:
             attempted, answered, abandoned = (
                 await connection.execute(totals.where(days.campaign_id == campaign_id))
             ).one()
-            in_flight = (await connection.execute(flying)).scalar_one()
-        return CampaignTally(attempted=attempted, answered=answered, abandoned=abandoned, in_flight=in_flight)
+            calls_now = (await connection.execute(flying)).scalar_one()
+        return CampaignTally(attempted=attempted, answered=answered, abandoned=abandoned, in_flight=calls_now)
 
 
 def _state(bridged: object, answered: object, early: object, ringing: object) -> str:
