@@ -189,7 +189,7 @@ class Attempts:
         return tuple(recovered)
 
 
-def in_flight(campaign_id: str | None) -> Select[tuple[int]]:
+def in_flight(campaign_id: str | None) -> Select[int]:
     """How many attempts are under way, of one campaign or of all."""
     query = select(func.count()).select_from(attempts).where(attempts.c.state.in_(IN_FLIGHT))
     if campaign_id is None:
