@@ -16,10 +16,12 @@ from api.page import STATIC
 from api.problems import MEDIA_TYPE, answer_with_problems
 from api.routes import (
     agenda,
+    agents,
     calls,
     campaigns,
     cases,
     casework,
+    desk_calls,
     evidence,
     health,
     placements,
@@ -74,6 +76,8 @@ def _api() -> APIRouter:
         evidence,
         agenda,
         campaigns,
+        agents,
+        desk_calls,
         calls,
         placements,
         health,

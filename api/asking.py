@@ -28,20 +28,20 @@ class Server:
             )
         return cls(key)
 
-    def ask(self, method: str, *path: str) -> Any:
-        """The answer's JSON. A problem comes back as the error it was, with its error_id, field and remedy."""
+    def ask(self, method: str, *path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer's JSON, None where there is none. A problem comes back as the error it was, with its error_id, field and remedy."""
         address = "/".join(quote(part, safe="") for part in path)
         try:
             # trust_env off: a proxy of the environment must not see the key of this machine.
-            with httpx.Client(base_url=f"{self._key.url}/api/v1", timeout=30, trust_env=False) as http:
-                answer = http.request(method, address, headers={"Authorization": f"Bearer {self._key.key}"})
+            with httpx.Client(base_url=f"{self._key.url}/api/v1", timeout=40, trust_env=False) as http:
+                answer = http.request(method, address, headers={"Authorization": f"Bearer {self._key.key}"}, json=body)
         except httpx.TransportError as error:
             raise NoServer(
                 f"the server does not answer ({type(error).__name__})",
                 remedy="see whether onrecord serve still runs; if it crashed, remove its key file",
             ) from error
         if answer.is_success:
-            return answer.json()
+            return answer.json() if answer.status_code != 204 else None
         raise _as_error(answer)
 
 

@@ -14,9 +14,9 @@ import typer
 import xlsxwriter
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from api.casework import CoverageReport, coverage_report
+from api.loading import loading_bar, say_if_unknown
 from api.speaking import BAD_INPUT, NOT_HEALTHY, Json, say, table
 from api.store_house import client_of
 from case_store.bank_files import FileReport
@@ -72,17 +72,12 @@ def _command(kind: FileKind) -> Callable[..., None]:
 
 async def _load(kind: FileKind, file: Path, client: str, strict: bool, dry_run: bool, as_json: bool) -> FileReport:
     settings = load_settings()
+    say_if_unknown(settings, client, as_json)
     parsed = parse_bank_file(file, kind, client_of(settings, client), settings.timezone)
     store = await CaseStore.open(settings.store.url)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed} rows"),
-        TimeElapsedColumn(),
-    )
     try:
-        with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as progress:
-            task = progress.add_task("loading", total=None)
+        with loading_bar(as_json) as progress:
+            task = progress.add_task("loading", total=parsed.table.lines or None)
             return await store.bank_files.load(
                 parsed,
                 SystemClock().now(),

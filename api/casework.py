@@ -41,8 +41,8 @@ class CoverageReport:
 
 class Casework(Protocol):
     async def enter(self, case_id: str, event: CaseEvent, *, call_id: str | None, note: str) -> Entered: ...
-    async def call_case(self, call_id: str) -> tuple[str, str]:
-        """The case and the number of a call. Raises ``UnknownCall``."""
+    async def call_case(self, call_id: str) -> tuple[str, str, str | None]:
+        """The case and the number of a call, and the agent who has it. Raises ``UnknownCall``."""
 
     async def found(
         self, case_id: str, raw: str, channel: Channel, *, name: str, relation: str, by: str, at: datetime
@@ -87,9 +87,9 @@ class StoreCasework:
             next_action=recorded.next_action,
         )
 
-    async def call_case(self, call_id: str) -> tuple[str, str]:
+    async def call_case(self, call_id: str) -> tuple[str, str, str | None]:
         call = await self._store.calls.get(call_id)
-        return call.case_id, call.number_id
+        return call.case_id, call.number_id, call.agent_id
 
     async def found(
         self, case_id: str, raw: str, channel: Channel, *, name: str, relation: str, by: str, at: datetime
@@ -191,13 +191,13 @@ class NoCaseStore(Refused):
     error_id = "no-case-store"
 
 
-class _NoCasework:
+class NoCasework:
     """A house that only shows (the page's preview, client generation): it has no workflow to tell."""
 
     async def enter(self, case_id: str, event: CaseEvent, *, call_id: str | None, note: str) -> Entered:
         raise _no_store()
 
-    async def call_case(self, call_id: str) -> tuple[str, str]:
+    async def call_case(self, call_id: str) -> tuple[str, str, str | None]:
         raise UnknownCall("there is no such call", field="call_id", remedy="take the id from the calls")
 
     async def found(
@@ -228,4 +228,4 @@ def _no_store() -> NoCaseStore:
     return NoCaseStore("this house has no case store", remedy="open the doors with onrecord serve")
 
 
-NO_CASEWORK: Casework = _NoCasework()
+NO_CASEWORK: Casework = NoCasework()

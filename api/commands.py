@@ -25,6 +25,7 @@ _MODULES = {
     "doctor": "doctor_command",
     "campaign": "campaign_commands",
     "agent": "agent_commands",
+    "desk": "desk_commands",
     "simulate": "simulate_commands",
     "workflow": "workflow_commands",
     "agenda": "workflow_commands",

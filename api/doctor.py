@@ -34,6 +34,7 @@ def findings(settings: Settings) -> list[Finding]:
         _port("sip", settings.sip.bind_host, settings.sip.bind_port, "udp"),
         _rtp(settings.sip.rtp_ports),
         _trunks(settings),
+        _messages(settings),
     ]
 
 
@@ -88,6 +89,23 @@ def _trunks(settings: Settings) -> Finding:
         )
     channels = sum(trunk.channels for trunk in settings.trunks)
     return Finding(name="trunks", ok=True, note=f"{len(settings.trunks)} with {channels} channels")
+
+
+def _messages(settings: Settings) -> Finding:
+    """Real people must not hear the sample's invented company."""
+    missing = [] if settings.floor.abandonment_message else ["floor.abandonment_message"]
+    if settings.recording.announcement and settings.recording.announcement_message is None:
+        missing.append("recording.announcement_message")
+    if settings.trunks and missing:
+        return Finding(
+            name="messages",
+            ok=False,
+            note="people would hear the sample messages, of an invented company",
+            remedy=f"record your own with the company's name and set {' and '.join(missing)}",
+        )
+    return Finding(
+        name="messages", ok=True, note="the house's own" if settings.trunks else "not needed without a trunk"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry
 
 from api.casework import NO_CASEWORK, Casework
+from api.floor_doors import NO_FLOOR, FloorDoors
 from case_store.audit_chain import AuditFact
 from case_store.views import (
     AttemptView,
@@ -32,7 +33,8 @@ from case_store.views import (
 )
 from config.clock import Clock
 from config.settings import Settings
-from dialer.campaigns import CampaignView, Gate, LiveCall
+from dialer.campaigns import CampaignView, Gate, LiveCall, Mode
+from dialer.desk_views import Decision, PaceView
 
 
 class Accounts(Protocol):
@@ -117,6 +119,13 @@ class Campaigns(Protocol):
 
     async def pause(self, campaign_id: str) -> CampaignView: ...
     async def explain(self, campaign_id: str) -> Sequence[Gate]: ...
+    async def switch_mode(self, campaign_id: str, mode: Mode) -> CampaignView:
+        """While it runs or rests; calls on their way end as they were begun."""
+
+    async def pace(self, campaign_id: str) -> PaceView: ...
+    async def decisions(self, campaign_id: str, limit: int) -> Sequence[Decision]:
+        """The newest kept decisions of its pacer, each decided again. Raises Refused when none are kept."""
+
     async def live_calls(self) -> Sequence[LiveCall]: ...
 
 
@@ -207,6 +216,7 @@ class House:
     audit: Audit
     evidence: Evidence | None = None
     calling: Calling | None = None  # none: no dialer runs in this process
+    floor: FloorDoors = NO_FLOOR
     casework: Casework = field(default_factory=lambda: NO_CASEWORK)
     checks: tuple[Check, ...] = ()
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,13 +12,13 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from api.loading import loading_bar, row_report, say_if_unknown
 from api.speaking import BAD_INPUT, Json, say, table
 from api.store_house import client_of
 from case_store.intake.identity import house_key, keyed_by
 from case_store.intake.placement import parse_placement
-from case_store.placements import ImportReport
+from case_store.placements import ImportReport, RowFate
 from case_store.store import CaseStore
 from config.clock import SystemClock
 from config.settings import load_settings
@@ -34,11 +36,16 @@ def import_placement(
     rejected: Annotated[
         Path | None, typer.Option(help="Write what was refused to this CSV, to correct and load")
     ] = None,
+    rows: Annotated[
+        Path | None, typer.Option("--report", help="Write every row's fate to this CSV; with --dry-run what would be")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The placement's name; default: the file's")] = None,
     as_json: Json = False,
 ) -> None:
     """Load a placement file: good rows go in together, bad ones come back with field and remedy."""
-    report = asyncio.run(_import(file, client, name, strict, dry_run, as_json))
+    with contextlib.ExitStack() as stack:
+        each = stack.enter_context(row_report(rows)) if rows is not None else None
+        report = asyncio.run(_import(file, client, name, strict, dry_run, as_json, each))
     if rejected is not None:
         report.write_rejects(rejected)
     say(as_json, _import_facts(report), lambda console: _draw_import(console, report, rejected))
@@ -47,20 +54,21 @@ def import_placement(
 
 
 async def _import(
-    file: Path, client: str, name: str | None, strict: bool, dry_run: bool, as_json: bool
+    file: Path,
+    client: str,
+    name: str | None,
+    strict: bool,
+    dry_run: bool,
+    as_json: bool,
+    each: Callable[[RowFate], None] | None,
 ) -> ImportReport:
     settings = load_settings()
+    say_if_unknown(settings, client, as_json)
     parsed = parse_placement(file, client_of(settings, client), name=name)
     store = await CaseStore.open(settings.store.url)
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed} rows"),
-        TimeElapsedColumn(),
-    )
     try:
-        with Progress(*columns, console=Console(stderr=True), disable=as_json, transient=True) as progress:
-            task = progress.add_task("loading", total=None)
+        with loading_bar(as_json) as progress:
+            task = progress.add_task("loading", total=parsed.table.lines or None)
             report = await store.placements.load(
                 parsed,
                 SystemClock().now(),
@@ -68,6 +76,7 @@ async def _import(
                 strict=strict,
                 dry_run=dry_run,
                 progress=lambda rows: progress.update(task, completed=rows),
+                each=each,
             )
         if not dry_run:
             await store.sweep.first_for(report.placement_id, report.name, SystemClock().now())

@@ -59,6 +59,7 @@ _PASSED_ON = frozenset(
             "recording_id",
             "position",
         ),
+        *("parts", "agents", "by", "to", "mode", "code", "agent_id"),
         *("rule", "figure", "source", "until", "outcome", "action", "earliest", "latest", "owner"),
         *("first_byte", "last_byte", "from_second", "to_second", "rows", "rejected", "error_id", "name"),
     }

@@ -34,7 +34,8 @@ from case_store.views import (
 )
 from config.errors import BadInput, Refused, Unhealthy
 from config.identity import new_id
-from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall
+from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall, Mode
+from dialer.desk_views import Decision, PaceView
 
 T = TypeVar("T")
 
@@ -211,6 +212,8 @@ class MemoryCampaigns:
         self._campaigns = {view.id: view for view in campaigns}
         self._gates = tuple(gates)
         self.calls: dict[str, LiveCall] = {}
+        self.paces: dict[str, PaceView] = {}
+        self.kept: list[Decision] = []
 
     async def list(self) -> Sequence[CampaignView]:
         return list(self._campaigns.values())
@@ -231,6 +234,31 @@ class MemoryCampaigns:
             detail_zh="活动已暂停" if paused else "活动进行中",
         )
         return (state, *self._gates)
+
+    async def switch_mode(self, campaign_id: str, mode: Mode) -> CampaignView:
+        self._campaigns[campaign_id] = dataclasses.replace(self._found(campaign_id), mode=mode.value)
+        return self._campaigns[campaign_id]
+
+    async def pace(self, campaign_id: str) -> PaceView:
+        view = self._found(campaign_id)
+        return self.paces.get(campaign_id) or PaceView(
+            campaign_id=campaign_id,
+            target=0.01,
+            limit=0.03,
+            answered_30_days=view.answered,
+            abandoned_30_days=view.abandoned,
+            ledger_open=True,
+            ledger_room=None,
+            place=None,
+            cancel=None,
+            why={},
+            counts={},
+            kept=bool(self.kept),
+        )
+
+    async def decisions(self, campaign_id: str, limit: int) -> Sequence[Decision]:
+        self._found(campaign_id)
+        return self.kept[-limit:]
 
     async def live_calls(self) -> Sequence[LiveCall]:
         return list(self.calls.values())

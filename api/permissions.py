@@ -26,6 +26,8 @@ class Permission(StrEnum):
     SEE_METRICS = "see-metrics"
     MASK_CALLS = "mask-calls"
     GIVE_EVIDENCE = "give-evidence"
+    TAKE_CALLS = "take-calls"  # sit at a desk
+    SUPERVISE = "supervise"  # others' desks: listen, whisper, join, pause, log out
     ENTER_OUTCOMES = "enter-outcomes"  # what a call or a visit came to
     LOOK_UP = "look-up"  # numbers from lawful sources
     ASK_APPROVAL = "ask-approval"  # registry, visit, waiver, extension
@@ -40,7 +42,15 @@ _P = Permission
 
 MAY: dict[Role, frozenset[Permission]] = {
     Role.COLLECTOR: frozenset(
-        {_P.SEE_CASES, _P.WATCH_CALLS, _P.LISTEN, _P.MASK_CALLS, _P.ENTER_OUTCOMES, _P.ASK_APPROVAL}
+        {
+            _P.SEE_CASES,
+            _P.WATCH_CALLS,
+            _P.LISTEN,
+            _P.MASK_CALLS,
+            _P.TAKE_CALLS,
+            _P.ENTER_OUTCOMES,
+            _P.ASK_APPROVAL,
+        }
     ),
     Role.TEAM_LEADER: frozenset(
         {
@@ -52,6 +62,8 @@ MAY: dict[Role, frozenset[Permission]] = {
             _P.LOAD_PLACEMENTS,
             _P.MASK_CALLS,
             _P.GIVE_EVIDENCE,
+            _P.TAKE_CALLS,
+            _P.SUPERVISE,
             _P.ENTER_OUTCOMES,
             _P.LOOK_UP,
             _P.ASK_APPROVAL,

@@ -50,6 +50,12 @@ class NotAllowed(OnrecordError):
     error_id = "not-allowed"
 
 
+class NotYourDesk(NotAllowed):
+    """Somebody else's desk or call."""
+
+    error_id = "not-your-desk"
+
+
 class CsrfMissing(NotAllowed):
     """A cookie session changed something without its ``X-CSRF-Token``."""
 

@@ -32,6 +32,7 @@ from config.settings import Settings, load_settings
 from recording.bill import read_bill
 from recording.evidence import PackOrder, write_pack
 from recording.export import ExportChannels, ExportFormat, ExportOrder, export_sound
+from recording.first_keys import first_keys
 from recording.from_store import SEALED_STATES, kept, recorded_beside, signalled
 from recording.keys import DataKeys, load_master_keys
 from recording.manifest import Manifest, ManifestChain, read_manifest
@@ -71,6 +72,7 @@ async def proof_room(settings: Settings) -> AsyncIterator[ProofRoom]:
     """Raises ``StoreUnavailable`` or ``KeyUnavailable``."""
     database = await Database.open(settings.store.url)
     try:
+        first_keys(settings)
         signing = load_signing_key(settings.vault.signing_key)
         yield ProofRoom(
             settings=settings,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.centre_floor import CentreFloor
 from api.centre_house import CentreCampaigns, plan_of
 from api.serving import serve_doors
 from api.speaking import Json, say
@@ -60,6 +61,12 @@ async def _serve_centre(settings: Settings, ready: Any) -> None:
         await centre.open_floor()
         await centre.resume_campaigns(plan_of(centre))
         house = house_over(
-            centre.store, settings, clock, campaigns=CentreCampaigns(centre), calling=centre, registry=centre.registry
+            centre.store,
+            settings,
+            clock,
+            campaigns=CentreCampaigns(centre),
+            calling=centre,
+            floor=CentreFloor(centre),
+            registry=centre.registry,
         )
         await serve_doors(house, ready=ready)

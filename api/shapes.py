@@ -16,7 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from case_store import views
 from case_store.model import AttemptState, Channel, NumberState
 from case_store.views import Role
-from dialer import campaigns
+from dialer import campaigns, desk_views
+from dialer.floor import AgentState
+from dialer.parts import Part
 
 Sight = Callable[[str], str]  # E.164 → what this principal may see of it
 
@@ -305,6 +307,36 @@ class Explanation(Shape):
     gates: list[GateShape]
 
 
+class PaceShape(Shape):
+    """What a predictive campaign's pacer said last, and why; abandonment over 30 days against target and limit."""
+
+    campaign_id: str
+    target: float
+    limit: float
+    answered_30_days: int
+    abandoned_30_days: int
+    abandonment_30_days: float = Field(description="Abandoned / answered; 0 when nobody answered")
+    ledger_open: bool = Field(description="False: one call for each ready agent until answers have paid")
+    ledger_room: float | None = Field(description="Drops the account still allows; null: no pacer has run yet")
+    place: int | None = Field(description="Calls the last decision placed; null: none was made yet")
+    cancel: int | None
+    why: dict[str, float | str] = Field(description="`binding` says what held the next call back")
+    counts: dict[str, int] = Field(description="Decisions by what bound them, and what the pacer was told")
+    kept: bool = Field(description="Whether decisions are kept for replay (floor.pace_log)")
+
+
+class DecisionShape(Shape):
+    line: int = Field(description="In the campaign's file of decisions")
+    place: int
+    cancel: int
+    why: dict[str, float | str]
+    same: bool = Field(description="The same pacer, asked again with the same facts, decides the same")
+
+
+class DecisionList(Shape):
+    items: list[DecisionShape]
+
+
 class CampaignList(Shape):
     items: list[CampaignShape]
 
@@ -333,6 +365,103 @@ class LiveCalls(Shape):
     as_of: int
     now: datetime = Field(description="The house's clock; durations of calls are reckoned from it")
     calls: list[LiveCallShape]
+
+
+class AgentShape(Shape):
+    id: str = Field(description="The log-in name")
+    name: str
+    desk: str
+    state: AgentState
+    since: datetime | None
+    reason: str | None
+    pause_wanted: str | None = Field(description="The pause that begins after the call in hand")
+    call_id: str | None
+    is_leader: bool
+    owes: int = Field(description="Outcomes this agent has to enter")
+
+
+class WhoShape(Shape):
+    """Who is coming: what the agent is told before and during the call."""
+
+    case_id: str
+    number_id: str
+    number: str = Field(description="Masked")
+    channel: Channel
+    contact: str
+    relation: str
+    third_party: bool
+    debtor: str
+    client: str
+    client_ref: str
+    balance: MoneyShape | None = Field(description="Null on calls to third parties: they must not learn it")
+    last_outcome: str | None
+
+    @classmethod
+    def of(cls, who: desk_views.WhoIsCalled, sight: Sight) -> WhoShape:
+        facts = {name: getattr(who, name) for name in cls.model_fields if name not in ("number", "balance")}
+        # Hidden here too, whoever filled it in.
+        balance = None if who.third_party or who.balance is None else MoneyShape.model_validate(who.balance)
+        return cls(number=sight(who.e164), balance=balance, **facts)
+
+
+class DeskCallShape(Shape):
+    call_id: str
+    agent_id: str = Field(description="Whose call it is")
+    state: str = Field(description="placed, ringing, answered or bridged")
+    placed_at: datetime | None
+    answered_at: datetime | None
+    held: bool
+    part: Part = Field(description="How this desk takes part")
+    guests: dict[str, Part] = Field(description="Agent or leader → part, beside the call's own agent")
+
+
+class OfferShape(Shape):
+    campaign_id: str
+    until: datetime = Field(description="Unanswered until then, the agent is paused")
+    who: WhoShape
+
+
+class OwedShape(Shape):
+    call_id: str
+    agent_id: str
+    owner: str = Field(description="The agent, or leader")
+    since: datetime
+    who: WhoShape
+
+    @classmethod
+    def of(cls, owed: desk_views.OwedView, sight: Sight) -> OwedShape:
+        return cls(
+            call_id=owed.call_id,
+            agent_id=owed.agent_id,
+            owner=owed.owner,
+            since=owed.since,
+            who=WhoShape.of(owed.who, sight),
+        )
+
+
+class DeskShape(Shape):
+    """An agent's screen."""
+
+    now: datetime
+    agent: AgentShape
+    coming: WhoShape | None
+    call: DeskCallShape | None
+    offer: OfferShape | None
+    owed: list[OwedShape]
+
+    @classmethod
+    def of(cls, desk: desk_views.DeskView, sight: Sight, now: datetime) -> DeskShape:
+        offer = desk.offer
+        return cls(
+            now=now,
+            agent=AgentShape.model_validate(desk.agent),
+            coming=WhoShape.of(desk.coming, sight) if desk.coming else None,
+            call=DeskCallShape.model_validate(desk.call) if desk.call else None,
+            offer=OfferShape(campaign_id=offer.campaign_id, until=offer.until, who=WhoShape.of(offer.who, sight))
+            if offer
+            else None,
+            owed=[OwedShape.of(one, sight) for one in desk.owed],
+        )
 
 
 class EventShape(Shape):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import BadInput
+from config.logging import log_to_stderr
 from dialer.pacing.bound import MarkovFloor, solve_bound
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.progressive import Progressive
@@ -19,6 +21,7 @@ from dialer.pacing.scenario import Scenario, scenario_from_toml
 from dialer.pacing.simulator import Outcome, run_days
 from dialer.pacing.state import Pacer
 from dialer.pacing.vicidial import Method, Vicidial
+from dialer.simulated.production_floor import ProductionFloor
 
 simulate = typer.Typer(name="simulate", help="Try a pacer on simulated agents and customers.", no_args_is_help=True)
 
@@ -35,6 +38,21 @@ class PacerName(StrEnum):
     RATIO = "ratio"
     PROGRESSIVE = "progressive"
 
+
+class FloorName(StrEnum):
+    FAST = "fast"
+    PRODUCTION = "production"
+
+
+_PROMISED = (  # the keys of --json, which others read
+    "utilisation",
+    "utilisation_se",
+    "abandonment",
+    "worst_half_hour",
+    "days_over_3pct",
+    "answers",
+    "drops",
+)
 
 Agents = Annotated[int | None, typer.Option("--agents", help="Agents logged in (10)")]
 Rate = Annotated[float | None, typer.Option("--answer-rate", help="Share of calls a person answers (0.3)")]
@@ -69,6 +87,9 @@ def pacing(
     cancel: Annotated[
         bool, typer.Option("--cancel/--no-cancel", help="hazard: give up ringing calls that would be dropped")
     ] = True,
+    floor: Annotated[
+        FloorName, typer.Option("--floor", help="fast: counts in memory; production: the floor that dials, scripted")
+    ] = FloorName.FAST,
     as_json: AsJson = False,
 ) -> None:
     """Utilisation, abandonment, worst half-hour and answer delay of a pacer over days of virtual time."""
@@ -92,11 +113,13 @@ def pacing(
             pacer=pacer,
             lines=lines,
             cancel=cancel,
+            floor=floor,
         )
     except BadInput as wrong:
         _refuse(wrong)
     if as_json:
-        typer.echo(json.dumps(asdict(found)))
+        figures = asdict(found)
+        typer.echo(json.dumps({name: figures[name] for name in _PROMISED}))
         return
     typer.echo(_in_words(found, pacer))
 
@@ -151,6 +174,7 @@ def simulate_pacing(
     pacer: PacerName,
     lines: float = 1.5,
     cancel: bool = True,
+    floor: FloorName = FloorName.FAST,
 ) -> Outcome:
     """What ``simulate pacing`` does. ``given`` holds scenario figures by name, None where not given. Raises
     ``BadInput``."""
@@ -173,7 +197,15 @@ def simulate_pacing(
     if (world.markov and values.get("patience", 0.0) > 0) or (markov and values["patience"] > 0):
         raise BadInput("nobody waits in the Markov version", field="--patience", remedy="Leave it out with --markov")
     world = world.changed(**values)
-    return run_days(world, pacer_maker(pacer, target, world, hours, lines, cancel), hours=hours, seeds=range(seeds))
+    if floor is FloorName.PRODUCTION:
+        log_to_stderr(logging.WARNING)  # every move of every leg and agent would be told
+    return run_days(
+        world,
+        pacer_maker(pacer, target, world, hours, lines, cancel),
+        hours=hours,
+        seeds=range(seeds),
+        open_floor=ProductionFloor if floor is FloorName.PRODUCTION else None,
+    )
 
 
 def pacer_maker(

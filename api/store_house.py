@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from api.casework import StoreCasework
 from api.evidence_desk import EvidenceDesk
+from api.floor_doors import NO_FLOOR, FloorDoors, NoDialer
 from api.house import Calling, Campaigns, Check, House, Tapes
 from api.vault_tapes import VaultTapes
 from case_store.accounts import Accounts
@@ -29,7 +30,9 @@ from case_store.views import IntakeReport, RejectedRow
 from config.clock import Clock
 from config.errors import BadInput, OnrecordError, Refused
 from config.settings import ClientSettings, Settings
-from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall
+from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall, Mode
+from dialer.desk_views import Decision, PaceView
+from recording.first_keys import first_keys
 from recording.keys import DataKeys, load_master_keys
 from recording.shelf import open_shelf
 from recording.signing import load_signing_key
@@ -42,11 +45,13 @@ def house_over(
     *,
     campaigns: Campaigns | None = None,
     calling: Calling | None = None,
+    floor: FloorDoors = NO_FLOOR,
     tapes: Tapes | None = None,
     checks: tuple[Check, ...] = (),
     registry: CollectorRegistry | None = None,
 ) -> House:
     """Wire the doors to an open store. Raises what opening the shelf and the master keys raises."""
+    first_keys(settings)
     return House(
         settings=settings,
         clock=clock,
@@ -60,6 +65,7 @@ def house_over(
         events=store.events,
         audit=AuditLog(store.database, load_signing_key(settings.vault.signing_key)),
         calling=calling,
+        floor=floor,
         evidence=EvidenceDesk(store, settings),
         checks=(StoreCheck(store), *checks),
         registry=registry or CollectorRegistry(),
@@ -149,6 +155,25 @@ class StoreCampaigns:
 
     async def list(self) -> Sequence[CampaignView]:
         return [await self._view(campaign) for campaign in await self._store.sweep.all()]
+
+    async def one(self, campaign_id: str) -> CampaignView:
+        return await self._view(await self._store.sweep.get(campaign_id))
+
+    async def switch_mode(self, campaign_id: str, mode: Mode) -> CampaignView:
+        """Kept for the node that dials: it reads the mode when the campaign starts there."""
+        campaign = await self._store.sweep.get(campaign_id)
+        if campaign.state == CampaignState.RUNNING:
+            raise NoDialer(
+                "no dialer runs in this process", field="campaign_id", remedy="pause the campaign, or ask its node"
+            )
+        await self._store.sweep.change(campaign.id, self._clock.now(), mode=mode.value)
+        return await self.one(campaign.id)
+
+    async def pace(self, campaign_id: str) -> PaceView:
+        raise NoDialer("no dialer runs in this process", remedy="ask the node that places the calls")
+
+    async def decisions(self, campaign_id: str, limit: int) -> Sequence[Decision]:
+        raise NoDialer("no dialer runs in this process", remedy="ask the node that places the calls")
 
     async def start(self, campaign_id: str) -> CampaignView:
         return await self._move(campaign_id, CampaignState.RUNNING)

@@ -37,12 +37,13 @@ HEADER = [
 ]
 
 
-def write_sample(path: Path, rows: int) -> None:
+def write_sample(path: Path, rows: int, *, first: int = 0) -> None:
+    """``rows`` cases with five numbers each; ``first`` counts their case numbers on from there."""
     dice = random.Random(7)  # a sample, not a secret
     with path.open("w", encoding="gb18030", newline="") as out:
         writer = csv.writer(out)
         writer.writerow(HEADER)
-        for place in range(rows):
+        for place in range(first, first + rows):
             mobile = [f"1{dice.choice('38')}{dice.randrange(10**9):09d}" for _ in range(3)]
             writer.writerow(
                 [

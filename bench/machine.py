@@ -19,3 +19,11 @@ def describe_machine() -> str:
         f"Python {platform.python_version()}, load {os.getloadavg()[0]:.2f}\n"
         f"date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     )
+
+
+def core_wait_seconds(process: int) -> float:
+    """How long the process's threads have stood ready without getting a core: what a crowded machine takes from latencies."""
+    waited = 0
+    for thread in Path(f"/proc/{process}/task").iterdir():
+        waited += int((thread / "schedstat").read_text().split()[1])
+    return waited / 1e9

@@ -1,9 +1,11 @@
 """Whether the store's daily work costs the same with a large history: ``python -m bench.store_growth [--full]``.
 
-Fills one store with few cases and one with many (10 past attempts a case) and compares, in both, the time of claiming
-the next 100 attempts, of reading a verdict's facts, of a booking, and of a case page with its timeline. The ratio
-large/small is what matters. ``--full`` is 10,000 against 1,000,000 cases (10 million attempts, tens of GB-minutes).
-Writes bench/results/store_growth.txt.
+Fills one store with few cases and one with many (10 past attempts a case, with their calls, recordings and verdicts; see
+``bench.large_store``) and measures in both: claiming the next 100 attempts, a verdict's facts, a booking, a case's page,
+the agenda, what a campaign asks before each step, its start, a placement's coverage, a placement file, a payment file.
+Cases are drawn at random, so that the large store's rows do not lie ready in a cache. The ratio large/small is what
+matters; what is beside "work at hand" is marked. ``--full`` is 10,000 against 1,000,000 cases (10 million attempts,
+36 GB on disk, about ten minutes of writing). Writes bench/results/store_growth.txt (``-postgresql`` with --urls).
 """
 
 from __future__ import annotations
@@ -15,161 +17,173 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import text
-
-from bench.intake import machine
-from case_store.bulk import ids, insert_rows
-from case_store.ledger import CallFacts
+from bench.intake import machine, write_sample
+from bench.large_store import ATTEMPTS_A_CASE, NOW, write_history
+from case_store.floor_reading import FloorReading
+from case_store.intake.bank_files import FileKind, parse_bank_file
+from case_store.intake.placement import parse_placement
+from case_store.ledger import CallFacts, Candidate
+from case_store.reading import CaseReading
 from case_store.store import CaseStore
-from case_store.tables import (
-    attempts,
-    campaign_placements,
-    campaigns,
-    cases,
-    contacts,
-    debts,
-    ledger,
-    next_actions,
-    numbers,
-    persons,
-    placements,
-    sweep_cases,
-)
 from case_store.verdict import PERMITTED, Verdict
+from config.settings import ClientSettings, Settings
+from dialer.followup import follow_up_over
 
-NOW = datetime(2026, 6, 1, 3, 0, tzinfo=UTC)
-ATTEMPTS_A_CASE = 10
-
-
-async def fill(store: CaseStore, count: int) -> None:
-    """``count`` open cases of one campaign, two numbers each, ten old attempts each over the past year."""
-    made = {prefix: ids(prefix) for prefix in ("per", "debt", "case", "con", "num", "att", "led", "act")}
-    dice = random.Random(3)  # a sample, not a secret
-    async with store.database.write() as unit:
-        await insert_rows(
-            unit,
-            placements,
-            [{"id": "plc_1", "name": "p", "client": "bank", "received_at": NOW, "source_sha256": "0" * 64}],
-        )
-        await unit.connection.execute(
-            campaigns.insert(),
-            [
-                {
-                    "id": name,
-                    "name": name,
-                    "kind": "sweep",
-                    "mode": "progressive",
-                    "state": "running",
-                    "created_at": NOW,
-                    "settings": {},
-                }
-                for name in ("camp_old", "camp_1")
-            ],
-        )
-        await insert_rows(unit, campaign_placements, [{"campaign_id": "camp_1", "placement_id": "plc_1"}])
-    for start in range(0, count, 5000):
-        rows: dict[Any, list[dict[str, Any]]] = {}
-        for place in range(start, min(start + 5000, count)):
-            _case(
-                rows,
-                {name: next(source) for name, source in made.items() if name in ("per", "debt", "case", "con", "act")},
-                made,
-                place,
-                dice,
-            )
-        async with store.database.write() as unit:
-            for table in (persons, debts, cases, contacts, numbers, next_actions, attempts, ledger, sweep_cases):
-                await insert_rows(unit, table, rows[table])
-    async with store.database.write() as unit:
-        await unit.connection.execute(text("ANALYZE"))
+_BANK = ClientSettings(name="bank")
+_ZONE = "Asia/Shanghai"
 
 
-def _case(
-    rows: dict[Any, list[dict[str, Any]]], its: dict[str, str], made: dict[str, Any], place: int, dice: random.Random
-) -> None:
-    def put(table: Any, **values: Any) -> None:
-        rows.setdefault(table, []).append(values)
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Medians in milliseconds: CPU of all threads of this process, and the clock on the wall."""
 
-    per, debt, case, con = its["per"], its["debt"], its["case"], its["con"]
-    put(persons, id=per, identity_key=None, name="持卡人", created_at=NOW)
-    put(debts, id=debt, person_id=per, client="bank", account_ref=f"A{place}")
-    put(
-        cases, id=case, placement_id="plc_1", client="bank", client_ref=f"A{place}", debtor_person_id=per, debt_id=debt,
-        balance_amount=100, balance_currency="CNY", region="CN", opened_at=NOW, state="open",
-    )  # fmt: skip
-    put(contacts, id=con, case_id=case, person_id=per, name="持卡人", relation="本人")
-    lines = []
-    for rank, channel in enumerate(("workplace", "mobile")):
-        number, e164 = next(made["num"]), f"+86{'13' if rank else '10'}{place:09d}"
-        lines.append((number, e164, channel))
-        put(
-            numbers, id=number, case_id=case, contact_id=con, person_id=per, e164=e164, raw=e164, extension="", channel=channel,
-            position=0, sop_rank=rank * 1000, region="CN", state="live", added_at=NOW,
-        )  # fmt: skip
-    put(
-        next_actions, id=its["act"], case_id=case, action="sweep", earliest=NOW, latest=NOW + timedelta(days=2), owner="dialer",
-        reason_en="", reason_zh="", state="live", set_at=NOW,
-    )  # fmt: skip
-    put(sweep_cases, campaign_id="camp_1", case_id=case, state="ready", due_at=NOW - timedelta(seconds=place % 1000))
-    for back in range(ATTEMPTS_A_CASE):
-        number, e164, channel = lines[back % 2]
-        at = NOW - timedelta(days=4 + 36 * back + dice.random())
-        attempt = next(made["att"])
-        shared = {"case_id": case, "person_id": per, "debtor_person_id": per, "debt_id": debt, "e164": e164}
-        put(
-            attempts, id=attempt, number_id=number, campaign_id="camp_old", node="n0", purpose="sweep", position=1, booked_at=at,
-            ended_at=at, state="done", category="no-answer", **shared,
-        )  # fmt: skip
-        put(
-            ledger, id=next(made["led"]), attempt_id=attempt, source="own", at=at, channel=channel, in_flight=False, answered=False,
-            conversation=False, abandoned=False, released=False, category="no-answer", **shared,
-        )  # fmt: skip
+    cpu: float
+    wall: float
 
 
-async def measure(store: CaseStore, *, repeats: int = 15) -> dict[str, float]:
-    """Median milliseconds of CPU (all threads of this process) of each piece of daily work."""
+class DailyWork:
+    """The pieces of work, each one a coroutine function without arguments."""
 
-    async def claim() -> None:
-        claimed = await store.sweep.claim("camp_1", 100, "n1", NOW)
-        assert len(claimed) == 100
-        taken.append(claimed[0])
+    def __init__(self, store: CaseStore, cases: int, folder: Path) -> None:
+        self._store = store
+        self._cases = cases
+        self._folder = folder
+        self._dice = random.Random(5)  # a sample, not a secret
+        self._reading = CaseReading(store.database)
+        self._floor = FloorReading(store.database)
+        self._fold = follow_up_over(store, Settings()).conclude
+        self._claimed: list[Candidate] = []
+        self._made = time.time_ns()
 
-    async def facts() -> None:
-        seen = await store.ledger.facts(taken[0], NOW)
-        assert len(seen.history) == 1, "only the window is read"
+    def pieces(self) -> dict[str, tuple[Callable[[], Awaitable[None]], int]]:
+        """{name: (work, how often)}."""
+        return {
+            "claim the next 100": (self._claim, 15),
+            "facts of a verdict": (self._facts, 60),
+            "book an attempt": (self._book, 60),
+            "case page and timeline": (self._page, 60),
+            "case as the doors show it": (self._view, 60),
+            "case by the bank's number": (self._search, 30),
+            "list of a client's cases": (self._list, 15),
+            "agenda: first 100 due": (self._due, 15),
+            "agenda: of one owner": (self._of_owner, 15),
+            "agenda: the day": (self._day, 15),
+            "next redials": (self._redials, 15),
+            "campaign: before a step": (self._before_step, 15),
+            "campaign: its totals": (self._tally, 15),
+            "campaign: 30-day account": (self._account, 15),
+            "campaign: start (10,000 cases)": (self._start, 3),
+            "coverage (10,000 cases)": (self._coverage, 3),
+            "placement file, 1,000 rows": (self._intake, 3),
+            "payment file, 20 rows": (self._payments, 3),
+            "campaign: all counts (*)": (self._counts, 5),
+        }
 
-    async def book() -> None:
-        booking = await store.attempts.book(taken.pop(0), NOW, _yes, node="n1")
+    async def _claim(self) -> None:
+        self._claimed = list(await self._store.sweep.claim("camp_1", 100, "n1", NOW))
+        assert len(self._claimed) == 100
+
+    async def _facts(self) -> None:
+        candidate = await self._store.sweep.candidate("camp_1", self._key("num", 3))
+        assert candidate is not None
+        seen = await self._store.ledger.facts(candidate, NOW)
+        assert 1 <= len(seen.history) < ATTEMPTS_A_CASE, "only the window is read"
+
+    async def _book(self) -> None:
+        booking = await self._store.attempts.book(self._claimed.pop(), NOW, _yes, node="n1")
         assert booking.attempt is not None
 
-    async def page() -> None:
-        await store.cases.page(taken[0].case_id)
-        await store.cases.timeline(taken[0].case_id)
+    async def _page(self) -> None:
+        case_id = self._key("case")
+        await self._store.cases.page(case_id)
+        assert len(await self._store.cases.timeline(case_id)) > 20
 
-    async def due() -> None:
-        assert len(await store.agenda.due(NOW, limit=100)) == 100
+    async def _view(self) -> None:
+        found = await self._reading.one(self._key("case"))
+        assert found is not None
+        assert len(found.attempts) >= ATTEMPTS_A_CASE
 
-    taken: list[Any] = []
-    work: dict[str, Callable[[], Awaitable[None]]] = {
-        "claim the next 100": claim,
-        "facts of a verdict": facts,
-        "case page and timeline": page,
-        "agenda's first 100 due": due,
-        "book an attempt": book,
-    }
+    async def _search(self) -> None:
+        assert await self._store.cases.by_ref("bank", f"A{self._dice.randrange(self._cases)}")
+
+    async def _list(self) -> None:
+        for client in ("bank", "a client without cases"):
+            await self._reading.list(after=None, limit=50, client=client, placement_id=None, search=None)
+
+    async def _due(self) -> None:
+        assert len(await self._store.agenda.due(NOW, limit=100)) == 100
+
+    async def _of_owner(self) -> None:
+        for owner in ("team-leader", "nobody"):
+            await self._store.agenda.due(NOW, owner=owner, limit=10)
+            await self._reading.agenda(until=NOW, owner=owner, after=None, limit=10)
+
+    async def _day(self) -> None:
+        await self._store.agenda.between(NOW, NOW + timedelta(days=1), limit=100)
+        await self._store.agenda.overdue(NOW, limit=100)
+
+    async def _redials(self) -> None:
+        await self._store.agenda.claim_due("n1", NOW, limit=10, campaign_id="camp_1")
+        await self._store.agenda.next_redial("camp_1", NOW)
+
+    async def _before_step(self) -> None:
+        assert not (await self._store.sweep.standing("camp_1", at_most=1000)).finished
+
+    async def _tally(self) -> None:
+        assert (await self._floor.tally("camp_old")).attempted == self._cases * ATTEMPTS_A_CASE
+
+    async def _account(self) -> None:
+        assert await self._store.ledger.abandonment("camp_old", NOW - timedelta(days=30))
+
+    async def _start(self) -> None:
+        await self._store.sweep.create(self._fresh("campaign"), [f"plc_{0:026d}"], NOW)
+
+    async def _coverage(self) -> None:
+        assert (await self._store.placements.coverage(f"plc_{0:026d}", untried_limit=1)).numbers == 30_000
+
+    async def _intake(self) -> None:
+        path = self._folder / f"{self._fresh('placement')}.csv"
+        write_sample(path, 1000, first=self._made % 10**9 * 1000)
+        report = await self._store.placements.load(parse_placement(path, _BANK), NOW)
+        assert report.cases == 1000
+
+    async def _payments(self) -> None:
+        path = self._folder / f"{self._fresh('payments')}.csv"
+        paid = [f"A{self._dice.randrange(self._cases)},{self._fresh('R')},1.00,2026-05-31\n" for _ in range(20)]
+        path.write_text("案件号,流水号,还款金额,还款日期\n" + "".join(paid), encoding="utf-8")
+        report = await self._store.bank_files.load(
+            parse_bank_file(path, FileKind.PAYMENTS, _BANK, _ZONE), NOW, self._fold
+        )
+        assert report.taken == 20, report.rejected
+
+    async def _counts(self) -> None:
+        assert (await self._store.sweep.standing("camp_1")).ready > 0
+
+    def _key(self, prefix: str, many: int = 1) -> str:
+        return f"{prefix}_{self._dice.randrange(self._cases) * many:026d}"
+
+    def _fresh(self, word: str) -> str:
+        self._made += 1
+        return f"{word}-{self._made}"
+
+
+async def measure(store: CaseStore, cases: int, *, once: bool = False) -> dict[str, Cost]:
+    """``once``: every piece a single time, to see that it works."""
     found = {}
-    for name, one in work.items():
-        times = []
-        rounds = repeats if name != "book an attempt" else repeats - 1
-        for _ in range(rounds):
-            start = time.process_time()
-            await one()
-            times.append((time.process_time() - start) * 1000)
-        found[name] = statistics.median(times)
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (one, often) in DailyWork(store, cases, Path(folder)).pieces().items():
+            times = []
+            for place in range(1 if once else often + 2):
+                started, worked = time.perf_counter(), time.process_time()
+                await one()
+                if place > 1 or once:  # the first two only open what stays open
+                    times.append(((time.process_time() - worked) * 1000, (time.perf_counter() - started) * 1000))
+            print(f"{cases:8} {name:32} {len(times)} times, {sum(wall for _, wall in times) / 1000:.1f} s", flush=True)
+            found[name] = Cost(*(statistics.median(each) for each in zip(*times, strict=True)))
     return found
 
 
@@ -177,33 +191,48 @@ def _yes(_facts: CallFacts) -> Verdict:
     return PERMITTED
 
 
-async def compare(small: int, large: int, urls: tuple[str, str] | None = None) -> dict[str, tuple[float, float]]:
-    """{work: (ms of CPU in the small store, ms in the large one)}."""
+async def fill(url: str, cases: int) -> None:
+    await (await CaseStore.open(url)).close()
+    await asyncio.to_thread(write_history, url, cases, say=print)
+
+
+async def compare(small: tuple[str, int], large: tuple[str, int], *, filled: bool) -> list[str]:
+    """One line a piece of work."""
     both = []
-    with tempfile.TemporaryDirectory() as folder:
-        for place, count in enumerate((small, large)):
-            store = await CaseStore.open(urls[place] if urls else f"sqlite+aiosqlite:///{folder}/{count}.db")
-            await fill(store, count)
-            both.append(await measure(store))
-            await store.close()
-    return {name: (both[0][name], both[1][name]) for name in both[0]}
+    for url, cases in (small, large):
+        if not filled:
+            await fill(url, cases)
+        store = await CaseStore.open(url)
+        both.append(await measure(store, cases))
+        await store.close()
+    lines = [f"{'':32}{'CPU ms':>18}{'ratio':>8}{'wall ms':>20}{'ratio':>8}"]
+    for name, one in both[0].items():
+        many = both[1][name]
+        lines.append(
+            f"{name:32}{one.cpu:9.2f}{many.cpu:9.2f}{many.cpu / one.cpu:8.2f}"
+            f"{one.wall:11.2f}{many.wall:9.2f}{many.wall / one.wall:8.2f}"
+        )
+    return [*lines, "(*) for people who ask; grows with the campaign's cases, not with what was called"]
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--full", action="store_true", help="10,000 against 1,000,000 cases")
-    options.add_argument("--small", type=int, default=2_000)
-    options.add_argument("--large", type=int, default=40_000)
-    options.add_argument("--urls", nargs=2, help="two empty databases instead of SQLite files")
+    options.add_argument("--small", type=int, default=10_000)
+    options.add_argument("--large", type=int, default=50_000)
+    options.add_argument("--urls", nargs=2, help="two empty databases instead of SQLite files in a temporary folder")
+    options.add_argument("--filled", action="store_true", help="the databases of --urls were filled by an earlier run")
     chosen = options.parse_args()
     small, large = (10_000, 1_000_000) if chosen.full else (chosen.small, chosen.large)
-    found = asyncio.run(compare(small, large, tuple(chosen.urls) if chosen.urls else None))
-    lines = [machine(), f"{small} against {large} cases, {ATTEMPTS_A_CASE} attempts each, medians in ms of CPU"]
-    lines += [f"{name:28} {one:9.2f} {many:9.2f}   ratio {many / one:5.2f}" for name, (one, many) in found.items()]
-    print("\n".join(lines))
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    (results / "store_growth.txt").write_text("\n".join(lines) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        urls = chosen.urls or [f"sqlite+aiosqlite:///{folder}/{cases}.db" for cases in (small, large)]
+        found = asyncio.run(compare((urls[0], small), (urls[1], large), filled=chosen.filled))
+    kind = urls[1].split("+")[0].split(":")[0]
+    head = f"{kind}: {small} against {large} cases, {ATTEMPTS_A_CASE} attempts each; medians, random cases"
+    text = "\n".join([machine(), head, *found]) + "\n"
+    print(text)
+    name = "store_growth.txt" if kind == "sqlite" else f"store_growth-{kind}.txt"
+    (Path(__file__).parent / "results" / name).write_text(text)
 
 
 if __name__ == "__main__":

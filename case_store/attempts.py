@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, func, select, update
+from sqlalchemy import Row, Select, func, select, update
 
 from case_store import sweep
 from case_store.audit import AuditLog
@@ -117,10 +117,7 @@ class Attempts:
 
     async def in_flight(self, campaign_id: str | None = None) -> int:
         async with self._database.read() as connection:
-            query = select(func.count()).select_from(attempts).where(attempts.c.state.in_(IN_FLIGHT))
-            if campaign_id is not None:
-                query = query.where(attempts.c.campaign_id == campaign_id)
-            return int((await connection.execute(query)).scalar_one())
+            return int((await connection.execute(in_flight(campaign_id))).scalar_one())
 
     async def hold_lease(self, node: str, now: datetime) -> None:
         """Say that this node lives; call every few seconds. A node whose lease ran out may be recovered by others."""
@@ -192,6 +189,15 @@ class Attempts:
         return tuple(recovered)
 
 
+def in_flight(campaign_id: str | None) -> Select[int]:
+    """How many attempts are under way, of one campaign or of all."""
+    query = select(func.count()).select_from(attempts).where(attempts.c.state.in_(IN_FLIGHT))
+    if campaign_id is None:
+        return query
+    # The few under way are read and then asked for their campaign; by the campaign's own index all it ever dialed is read.
+    return query.where(func.coalesce(attempts.c.campaign_id, "") == campaign_id)
+
+
 def _refusal(candidate: Candidate, booking: Booking, now: datetime) -> AuditFact:
     verdict = booking.verdict
     return AuditFact(
@@ -243,6 +249,10 @@ async def move_attempt(
         if to is AttemptState.LOST and old is AttemptState.ANSWERED:
             entry["conversation"] = True
     await unit.connection.execute(update(ledger).where(ledger.c.attempt_id == attempt_id).values(**entry))
+    if to is AttemptState.ANSWERED:
+        unit.count(row.campaign_id, row.booked_at, "answered")
+    if abandoned:
+        unit.count(row.campaign_id, row.booked_at, "abandoned")
     if to in (AttemptState.DONE, AttemptState.LOST, AttemptState.RELEASED) and row.purpose == "sweep":
         await _turn_sweep(unit, row, to, at, category)
     if category is not None:

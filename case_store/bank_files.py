@@ -461,7 +461,7 @@ class _Loading:
             dry_run=dry_run,
             unknown_columns=self._parsed.unknown,
             header=self._parsed.table.header,
-            returned=tuple(self._returned),
+            returned=tuple(sorted(self._returned, key=lambda one: one[1][0].row)),
         )
 
 

@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, event, insert, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from case_store.tables import event_head, event_log
+from case_store.tables import campaign_days, event_head, event_log
 from config.errors import BadSetting, Unhealthy
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -36,13 +38,23 @@ class StoreUnavailable(Unhealthy):
     error_id = "store-unavailable"
 
 
+def upsert(dialect: str, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT on this dialect."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+
+
 @dataclass(slots=True)
 class Unit:
-    """One write transaction: its connection, and the events that are numbered just before it commits."""
+    """One write transaction: its connection, and the counts and events that are written just before it commits."""
 
     connection: AsyncConnection
     dialect: str
     _events: list[dict[str, Any]] = field(default_factory=list)
+    _counts: dict[tuple[str, date], Counter[str]] = field(default_factory=dict)
+
+    def count(self, campaign_id: str, booked_at: datetime, what: str) -> None:
+        """One more call of a campaign ``attempted``, ``answered`` or ``abandoned``, on the day it was booked."""
+        self._counts.setdefault((campaign_id, booked_at.astimezone(UTC).date()), Counter())[what] += 1
 
     def emit(
         self, kind: str, at: datetime, *, case_id: str | None = None, subject_id: str | None = None, **facts: Any
@@ -60,6 +72,15 @@ class Unit:
         # One statement, arguments in ascending order: two bookers never wait for each other crosswise.
         calls = ", ".join(f"pg_advisory_xact_lock({number})" for number in numbers)
         await self.connection.exec_driver_sql(f"SELECT {calls}")
+
+    async def write_counts(self) -> None:
+        """Last but for the events, in one order: these rows are shared by every call of a campaign."""
+        for (campaign_id, day), added in sorted(self._counts.items(), key=lambda item: item[0]):
+            statement = upsert(self.dialect, campaign_days).values(campaign_id=campaign_id, day=day, **added)
+            grown = {name: campaign_days.c[name] + number for name, number in added.items()}
+            await self.connection.execute(
+                statement.on_conflict_do_update(index_elements=["campaign_id", "day"], set_=grown)
+            )
 
     async def number_events(self) -> int:
         """Write the events with the next numbers. The head row is taken last, so numbers commit in order."""
@@ -123,6 +144,7 @@ class Database:
             async with connection.begin():
                 unit = Unit(connection, self.dialect)
                 yield unit
+                await unit.write_counts()
                 last = await unit.number_events()
         if last:
             async with self._news:

@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
+from case_store.attempts import in_flight
 from case_store.database import Database
 from case_store.model import Channel
-from case_store.network import HangupCause
-from case_store.tables import IN_FLIGHT, attempts, calls, numbers, users
+from case_store.tables import attempts, calls, campaign_days, numbers, users
 from case_store.views import CampaignTally, OngoingCall
 
 _LONGEST_CALL = timedelta(hours=6)
@@ -60,21 +60,16 @@ class FloorReading:
         )
 
     async def tally(self, campaign_id: str) -> CampaignTally:
-        abandoned = calls.c.cause == HangupCause.ABANDONED.value
-        query = (
-            select(
-                func.count(),
-                func.count(attempts.c.answered_at),
-                func.count(calls.c.id).filter(abandoned),
-                func.count().filter(attempts.c.state.in_(IN_FLIGHT)),
-            )
-            .select_from(attempts)
-            .outerjoin(calls, calls.c.attempt_id == attempts.c.id)
-            .where(attempts.c.campaign_id == campaign_id)
-        )
+        """Read from its days: as cheap after a year as on the first day."""
+        days = campaign_days.c
+        totals = select(*(func.coalesce(func.sum(days[name]), 0) for name in ("attempted", "answered", "abandoned")))
+        flying = in_flight(campaign_id)
         async with self._database.read() as connection:
-            attempted, answered, dropped, flying = (await connection.execute(query)).one()
-        return CampaignTally(attempted=attempted, answered=answered, abandoned=dropped, in_flight=flying)
+            attempted, answered, abandoned = (
+                await connection.execute(totals.where(days.campaign_id == campaign_id))
+            ).one()
+            calls_now = (await connection.execute(flying)).scalar_one()
+        return CampaignTally(attempted=attempted, answered=answered, abandoned=abandoned, in_flight=calls_now)
 
 
 def _state(bridged: object, answered: object, early: object, ringing: object) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, insert, or_, select, union, update
+from sqlalchemy import and_, insert, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store.database import Database, Unit
@@ -22,6 +22,7 @@ from case_store.tables import (
     IN_FLIGHT,
     LIVE,
     attempts,
+    campaign_days,
     cases,
     consents,
     ledger,
@@ -284,7 +285,7 @@ async def read_surroundings(
 
 
 async def _spoken_ever(connection: AsyncConnection, debt_id: str) -> frozenset[str]:
-    """Third parties with whom this debt was ever the reason of a conversation: one index look-up over one debt."""
+    """Third parties with whom this debt was ever the reason of a conversation: read from an index of conversations alone."""
     rows = await connection.execute(
         select(ledger.c.person_id)
         .where(
@@ -337,16 +338,15 @@ class Ledger:
             return await read_facts(connection, candidate, now)
 
     async def abandonment(self, campaign_id: str, since: datetime) -> tuple[tuple[date, int, int], ...]:
-        """(UTC day, answered calls, abandoned ones) of a campaign booked since then: the 30-day ledger's totals."""
-        day = func.date(ledger.c.at)
+        """(UTC day, answered calls, abandoned ones) of a campaign booked on that day or since: the 30-day ledger's totals."""
+        days = campaign_days.c
         async with self._database.read() as connection:
             rows = await connection.execute(
-                select(day, func.count(), func.count().filter(ledger.c.abandoned))
-                .join(attempts, attempts.c.id == ledger.c.attempt_id)
-                .where(attempts.c.campaign_id == campaign_id, attempts.c.booked_at >= since, ledger.c.answered)
-                .group_by(day)
+                select(days.day, days.answered, days.abandoned)
+                .where(days.campaign_id == campaign_id, days.day >= since.astimezone(UTC).date(), days.answered > 0)
+                .order_by(days.day)
             )
-            return tuple((date.fromisoformat(str(row[0])[:10]), row[1], row[2]) for row in rows)
+            return tuple((row.day, row.answered, row.abandoned) for row in rows)
 
     async def judge_and_book(
         self,
@@ -475,6 +475,7 @@ async def _write_attempt(
         )
     )
     await unit.connection.execute(update(cases).where(cases.c.id == candidate.case_id).values(last_touched_at=now))
+    unit.count(candidate.campaign_id, now, "attempted")
     unit.emit(
         "attempt.booked",
         now,

@@ -75,6 +75,17 @@ class ImportReport:
         write_rejects(path, self.header, self.returned)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RowFate:
+    """What becomes of one row. ``fate``: new (a case is made), joins (its case was there), refused."""
+
+    row: int
+    case_ref: str
+    fate: str
+    numbers: int  # that go in with it
+    reasons: tuple[Rejection, ...]  # of a refused row, or of its fields that do not go in
+
+
 FirstAction = Callable[[str, bool, datetime], NextAction]
 """(case id, has a number to sweep, now) → the case's first next action."""
 
@@ -161,8 +172,9 @@ class Placements:
         strict: bool = False,
         dry_run: bool = False,
         progress: Callable[[int], None] | None = None,
+        each: Callable[[RowFate], None] | None = None,
     ) -> ImportReport:
-        """Put a file's good rows in, in one transaction. ``progress`` is told the rows done.
+        """Put a file's good rows in, in one transaction. ``progress`` is told the rows done, ``each`` every row's fate.
 
         ``identity`` keys the digests of identity numbers (every door passes it; without it they stay plain).
 
@@ -176,7 +188,7 @@ class Placements:
                     return earlier
                 if identity is not None:
                     await _key_plain_digests(unit, identity)
-                loading = _Loading(unit, parsed, now, plan, identity)
+                loading = _Loading(unit, parsed, now, plan, identity, each)
                 for batch in _batches(parsed.rows(), BATCH):
                     await loading.take(batch)
                     if progress is not None:
@@ -353,6 +365,7 @@ class _KnownCase:
     balances: dict[tuple[str, str], Any]
     positions: Counter[str]
     fresh: bool = False  # made by this batch
+    first_row: int = 0  # the row that made it
     gained: bool = False
 
 
@@ -360,8 +373,15 @@ class _Loading:
     """One file on its way in. Everything it looks up or writes, it does for a whole batch at once."""
 
     def __init__(
-        self, unit: Unit, parsed: ParsedPlacement, now: datetime, plan: FirstAction, identity: KeyIdentity | None
+        self,
+        unit: Unit,
+        parsed: ParsedPlacement,
+        now: datetime,
+        plan: FirstAction,
+        identity: KeyIdentity | None,
+        each: Callable[[RowFate], None] | None,
     ) -> None:
+        self._each = each
         self._identity = identity
         self._unit = unit
         self._parsed = parsed
@@ -386,7 +406,7 @@ class _Loading:
         good: list[ParsedRow] = []
         for row in batch:
             if isinstance(row, RefusedRow):
-                self._reject(row.cells, row.reasons)
+                self._reject(row, row.reasons)
             elif self._identity is not None and row.identity_key is not None:
                 good.append(replace(row, identity_key=self._identity(row.identity_key)))
             else:
@@ -399,7 +419,7 @@ class _Loading:
             case = known.get(row.case_ref)
             if case is None:
                 if not row.balances:
-                    self._reject(row.cells, (_missing_balance(row),))
+                    self._reject(row, (_missing_balance(row),))
                     continue
                 case = self._new_case(row, people, owed)
                 known[row.case_ref] = case
@@ -407,11 +427,23 @@ class _Loading:
             else:
                 problem = _disagreement(row, case)
                 if problem is not None:
-                    self._reject(row.cells, (problem,))
+                    self._reject(row, (problem,))
                     continue
                 self._existing += 1
             self._add_balances(row, case)
+            before = self._numbers
             self._add_numbers(row, case)
+            if self._each is not None:
+                fate = "new" if fresh and case is fresh[-1] and case.first_row == row.row else "joins"
+                self._each(
+                    RowFate(
+                        row=row.row,
+                        case_ref=row.case_ref,
+                        fate=fate,
+                        numbers=self._numbers - before,
+                        reasons=row.refused,
+                    )
+                )
             if row.refused:
                 self._rejected_fields += row.refused
                 self._returned.append((row.cells, row.refused))
@@ -429,13 +461,13 @@ class _Loading:
             cases=self._cases,
             numbers=self._numbers,
             existing=self._existing,
-            rejected_rows=tuple(self._rejected_rows),
-            rejected_fields=tuple(self._rejected_fields),
+            rejected_rows=tuple(sorted(self._rejected_rows, key=lambda one: one.row)),
+            rejected_fields=tuple(sorted(self._rejected_fields, key=lambda one: one.row)),
             already_loaded=False,
             dry_run=dry_run,
             unknown_columns=self._parsed.layout.unknown,
             header=self._parsed.table.header,
-            returned=tuple(self._returned),
+            returned=tuple(sorted(self._returned, key=lambda one: one[1][0].row)),
         )
 
     async def finish(self, report: ImportReport) -> None:
@@ -601,6 +633,7 @@ class _Loading:
             balances={},
             positions=Counter(),
             fresh=True,
+            first_row=row.row,
         )
 
     def _new_person(self, name: str, identity_key: str | None) -> str:
@@ -676,9 +709,12 @@ class _Loading:
         )
         self._put(next_actions, **action_row(stored), look_at=stored.latest)
 
-    def _reject(self, cells: tuple[str, ...], reasons: tuple[Rejection, ...]) -> None:
+    def _reject(self, row: ParsedRow | RefusedRow, reasons: tuple[Rejection, ...]) -> None:
         self._rejected_rows += reasons
-        self._returned.append((cells, reasons))
+        self._returned.append((row.cells, reasons))
+        if self._each is not None:
+            ref = row.case_ref if isinstance(row, ParsedRow) else ""
+            self._each(RowFate(row=row.row, case_ref=ref, fate="refused", numbers=0, reasons=reasons))
 
     def _put(self, table: Any, **values: Any) -> None:
         self._out.setdefault(table, []).append(values)

@@ -14,15 +14,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import and_, delete, func, insert, literal, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store.database import Database, Unit
+from case_store.database import upsert as upsert  # for whoever speaks of the sweep already
 from case_store.ledger import Candidate
 from case_store.model import Channel
 from case_store.network import ProgressCategory
 from case_store.tables import (
     IN_FLIGHT,
     LIVE,
+    REFUSED,
     attempts,
     campaign_placements,
     campaigns,
@@ -83,11 +85,6 @@ class SweepStanding:
     @property
     def finished(self) -> bool:
         return self.ready + self.claimed + self.resting == 0
-
-
-def upsert(dialect: str, table: Any) -> Any:
-    """An INSERT that knows ON CONFLICT on this dialect."""
-    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 class Sweep:
@@ -234,8 +231,13 @@ class Sweep:
                 .values(state="ready", due_at=again_at or now, claimed_by=None, claimed_until=None)
             )
 
-    async def standing(self, campaign_id: str) -> SweepStanding:
+    async def standing(self, campaign_id: str, *, at_most: int | None = None) -> SweepStanding:
+        """Where the campaign's cases stand. ``at_most`` stops each count there: whoever only asks whether there is work
+        does not count a million cases.
+        """
         async with self._database.read() as connection:
+            if at_most is not None:
+                return await _standing_at_most(connection, campaign_id, at_most)
             rows = (
                 await connection.execute(
                     select(sweep_cases.c.state, func.count(), func.min(sweep_cases.c.due_at))
@@ -257,7 +259,7 @@ class Sweep:
                 select(sweep_tries.c.rule, func.count())
                 .where(
                     sweep_tries.c.campaign_id == campaign_id,
-                    sweep_tries.c.state == "refused",
+                    sweep_tries.c.state == REFUSED,
                     or_(sweep_tries.c.again_at.is_(None), sweep_tries.c.again_at > now),
                 )
                 .group_by(sweep_tries.c.rule)
@@ -346,6 +348,23 @@ class Sweep:
                 )
             )
         return picked
+
+
+async def _standing_at_most(connection: AsyncConnection, campaign_id: str, most: int) -> SweepStanding:
+    """Each state from the head of its own part of the queue's index."""
+
+    def of(state: str) -> Any:
+        return select(sweep_cases.c.due_at).where(
+            sweep_cases.c.campaign_id == campaign_id, sweep_cases.c.state == state
+        )
+
+    states = ("ready", "claimed", "resting", "done", "stopped")
+    counts = [select(func.count()).select_from(of(state).limit(most).subquery()).scalar_subquery() for state in states]
+    heads = [of(state).order_by(sweep_cases.c.due_at).limit(1).scalar_subquery() for state in ("ready", "resting")]
+    row = (await connection.execute(select(*counts, *heads))).one()
+    return SweepStanding(
+        **dict(zip(states, row[:5], strict=True)), next_due=min((at for at in row[5:] if at is not None), default=None)
+    )
 
 
 async def join_placement(unit: Unit, campaign_id: str, placement_id: str, now: datetime) -> None:

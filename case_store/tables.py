@@ -53,6 +53,7 @@ LIVE: ColumnElement[str] = literal_column("'live'")
 REDIAL: ColumnElement[str] = literal_column("'redial'")
 CALL_BACK: ColumnElement[str] = literal_column("'call-back'")
 CLAIMED: ColumnElement[str] = literal_column("'claimed'")
+REFUSED: ColumnElement[str] = literal_column("'refused'")
 _IN_FLIGHT_SQL = text("state IN ('booked', 'dialing', 'answered')")
 
 
@@ -137,6 +138,9 @@ cases = Table(
     _one_of("state", ("open", "held", "closed"), "state"),
     CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed_has_time"),
     Index("ix_cases_placement_id_id", "placement_id", "id"),
+    Index("ix_cases_client_id", "client", "id"),
+    # A payment or recall may name a closed case; the unique index below knows only live ones.
+    Index("ix_cases_client_client_ref_id", "client", "client_ref", "id"),
     Index(
         "uq_cases_live_ref",
         "client",
@@ -271,6 +275,25 @@ sweep_tries = Table(
     Column("source", String(255)),
     _one_of("state", ("tried", "refused", "put-off"), "state"),
     Index("ix_sweep_tries_number_id", "number_id"),
+    Index(
+        "ix_sweep_tries_refused",
+        "campaign_id",
+        "rule",
+        "again_at",
+        sqlite_where=text("state = 'refused'"),
+        postgresql_where=text("state = 'refused'"),
+    ),
+)
+
+# What a campaign's calls came to, a row a day of booking (UTC): totals never read its attempts again.
+campaign_days = Table(
+    "campaign_days",
+    metadata,
+    Column("campaign_id", String(40), ForeignKey("campaigns.id"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("attempted", Integer, nullable=False, server_default="0"),
+    Column("answered", Integer, nullable=False, server_default="0"),
+    Column("abandoned", Integer, nullable=False, server_default="0"),
 )
 
 attempts = Table(
@@ -362,6 +385,15 @@ ledger = Table(
     Index("ix_ledger_debtor_person_id_at", "debtor_person_id", "at"),
     Index("ix_ledger_debt_id_at", "debt_id", "at"),
     Index("ix_ledger_e164_at", "e164", "at"),
+    # Whom this debt was ever spoken about with: answered from the index, without the debt's old entries.
+    Index(
+        "ix_ledger_spoken",
+        "debt_id",
+        "channel",
+        "person_id",
+        sqlite_where=text("conversation IS 1"),
+        postgresql_where=text("conversation IS true"),
+    ),
     # A bank's history may be sent twice; our own entries are one an attempt.
     Index(
         "uq_ledger_imported_call",
@@ -558,6 +590,13 @@ payments = Table(
     Column("reverses", String(128)),
     UniqueConstraint("client", "bank_ref"),
     Index("ix_payments_case_id_paid_on", "case_id", "paid_on"),
+    Index(
+        "ix_payments_client_reverses",
+        "client",
+        "reverses",
+        sqlite_where=text("reverses IS NOT NULL"),
+        postgresql_where=text("reverses IS NOT NULL"),
+    ),
 )
 
 next_actions = Table(
@@ -603,6 +642,17 @@ next_actions = Table(
         "id",
         sqlite_where=text("state = 'live'"),
         postgresql_where=text("state = 'live'"),
+    ),
+    *(
+        Index(
+            f"ix_next_actions_owner_{edge}",
+            "owner",
+            edge,
+            "id",
+            sqlite_where=text("state = 'live'"),
+            postgresql_where=text("state = 'live'"),
+        )
+        for edge in ("earliest", "latest")
     ),
     # Few of the live actions are redials: asking for the due ones must not read the others.
     Index(

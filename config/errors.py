@@ -38,6 +38,10 @@ class OnrecordError(Exception):
         got = f" (got {self.shape})" if self.shape else ""
         return f"[{self.error_id}] {where}{self.problem}{got}. {self.remedy}"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Whole across a process's border: an error that cannot be rebuilt there breaks the pool that carries it."""
+        return _rebuilt, (type(self), self.args, dict(self.__dict__))
+
     def as_problem(self) -> dict[str, Any]:
         """The members of a problem+json body (RFC 9457) that the error itself knows."""
         return {
@@ -47,6 +51,12 @@ class OnrecordError(Exception):
             "shape": self.shape,
             "remedy": self.remedy,
         }
+
+
+def _rebuilt(kind: type[OnrecordError], arguments: tuple[Any, ...], facts: dict[str, Any]) -> OnrecordError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(facts)
+    return error
 
 
 class BadInput(OnrecordError):

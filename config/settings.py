@@ -123,6 +123,9 @@ class RecordingSettings(Section):
         ),
     ] = 1.0
     announcement: Annotated[bool, Field(description="Play the recording announcement after the answer")] = True
+    announcement_message: Annotated[
+        Path | None, Field(description="That announcement, a mono sound file; none: the sample, of an invented company")
+    ] = None
 
 
 class StoreSettings(Section):
@@ -302,6 +305,13 @@ class FloorSettings(Section):
     patience_seconds: Annotated[
         float, Field(gt=0, le=2, description="An answered customer waits so long for an agent, then hears the message")
     ] = 2.0
+    abandonment_message: Annotated[
+        Path | None,
+        Field(
+            description="What the customer hears when nobody is free, with the company's name: a mono sound file;"
+            " none: the sample, of an invented company"
+        ),
+    ] = None
     abandonment_target: Annotated[
         float, Field(ge=0.0001, le=0.03, description="Share of answered calls a predictive campaign may abandon")
     ] = 0.01

@@ -131,6 +131,7 @@ _worker_settings: list[Settings] = []
 
 
 def _open_worker(settings: Settings) -> None:
+    os.nice(5)  # calls come first
     _worker_settings[:] = [settings]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C at the terminal is control's: it still wants tapes sealed
     threading.Thread(target=_end_with_control, daemon=True).start()

@@ -36,6 +36,7 @@ from dialer.switchboard import CallInFlight, Switchboard
 log = structlog.get_logger(__name__)
 
 _LOOK_AGAIN_SECONDS = 0.5
+_ENOUGH = 1000  # cases counted before dialing: more than any floor has lines
 _FRESH_SECONDS = 1.0  # what the store says is this old at most when a pacer decides twice a second
 
 
@@ -249,19 +250,26 @@ class CampaignRunner:
             return
         await self._switchboard.hang_up(call, HangupCause.CANCELLED)
 
-    async def _slow_facts(self, *, fresh: bool = False) -> tuple[SweepStanding, datetime | None]:
-        """What the store says is left: of the sweep, and when the next redial is due."""
+    async def _slow_facts(self, *, fresh: bool = False, whole: bool = False) -> tuple[SweepStanding, datetime | None]:
+        """What the store says is left: of the sweep, and when the next redial is due. ``whole``: with every case counted."""
         now = self._clock.monotonic()
         kept = self._due_work
-        if self.mode is Mode.PREDICTIVE and not fresh and kept is not None and now - kept[0] < _FRESH_SECONDS:
+        if (
+            self.mode is Mode.PREDICTIVE
+            and not fresh
+            and not whole
+            and kept is not None
+            and now - kept[0] < _FRESH_SECONDS
+        ):
             return kept[1:]
-        standing = await self._store.sweep.standing(self.campaign_id)
+        most = None if whole else _ENOUGH
+        standing = await self._store.sweep.standing(self.campaign_id, at_most=most)
         redial_at = await self._scheduler.next_redial(self.campaign_id) if self._scheduler is not None else None
         self._due_work = (now, standing, redial_at)
         return standing, redial_at
 
-    async def facts(self) -> GateFacts:
-        standing, redial_at = await self._slow_facts()
+    async def facts(self, *, whole: bool = False) -> GateFacts:
+        standing, redial_at = await self._slow_facts(whole=whole)
         redials = int(_due(redial_at, self._clock.now()))
         setter = self.pace_setter
         agents = [agent for agent in self._floor if not agent.is_leader]
@@ -292,7 +300,7 @@ class CampaignRunner:
     async def explain(self) -> list[Gate]:
         """Every gate with its count; the refusals are those in force now, as the store keeps them."""
         refused = await self._store.sweep.refusals(self.campaign_id, self._clock.now())
-        return explain(replace(await self.facts(), refused=refused))
+        return explain(replace(await self.facts(whole=True), refused=refused))
 
     def calls(self) -> list[CallInFlight]:
         return [call for call in self._switchboard if call.campaign_id == self.campaign_id]

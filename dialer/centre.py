@@ -48,24 +48,26 @@ from dialer.followup import BY_NETWORK, FollowUp, calendar_of, debtor_zone
 from dialer.journal import FloorJournal, StoreJournal
 from dialer.judge import judge_by
 from dialer.line_health import LineHealth
+from dialer.messages import abandonment_of, announcement_of
 from dialer.pace_log import PaceLog
 from dialer.pace_setter import PaceSetter
+from dialer.pauses import short_pauses
 from dialer.policy import load_sets
 from dialer.preview import PreviewDesk
 from dialer.progress.category import classify
 from dialer.proof import LineProof
+from dialer.resealing import Resealing
 from dialer.schedule import Scheduler, run_beside
 from dialer.seating import NoDesk
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.attach import attach
+from recording.first_keys import first_keys
 from recording.recorder import Recorder
 from recording.recordings import Recording
 from recording.seal_job import SealOrder
 from recording.vitals import TalkFact
 
 log = structlog.get_logger(__name__)
-
-PROMPTS = Path(__file__).parent / "prompts"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,16 +125,17 @@ class Centre:
         self.health = LineHealth.of(settings, self.recorder)
         self.journal = StoreJournal(store, self.clock)
         self.floor = Floor(self.clock, on_move=self._agent_moved, pause_reasons=settings.floor.pause_reasons)
+        self.totals = CallTotals(self.clock)
         self.switchboard = Switchboard(
             engine=self.engine,
             floor=self.floor,
             clock=self.clock,
-            journal=FloorJournal(self.journal, self._pace_setters, self._call_over),
+            journal=FloorJournal(self.journal, self._pace_setters, self._call_over, self.totals.placed),
             on_end=self._finish,
-            announcement=Prompt(name="recording-announcement", path=PROMPTS / "recording-announcement.flac")
+            announcement=Prompt(name="recording-announcement", path=announcement_of(settings))
             if settings.recording.announcement
             else None,
-            abandonment=Prompt(name="abandonment", path=PROMPTS / "abandonment.flac"),
+            abandonment=Prompt(name="abandonment", path=abandonment_of(settings)),
             patience_seconds=settings.floor.patience_seconds,
         )
         self.workshop = Workshop(settings, settings.vault.workers)
@@ -159,7 +162,6 @@ class Centre:
             rules_version=settings.workflow.collector_rules,
             people=parts.people,
         )
-        self.totals = CallTotals()
         self.figures = FloorFigures(
             totals=self.totals,
             floor=self.floor,
@@ -204,10 +206,17 @@ class Centre:
         store = await CaseStore.open(settings.store.url)
         settings.recording.directory.mkdir(parents=True, exist_ok=True)
         settings.recording.shelf.mkdir(parents=True, exist_ok=True)
-        centre = cls(settings, parts, store)
+        try:
+            sealed = await store.recordings.list(state=RecordingState.SEALED, limit=1)
+            first_keys(settings, sealed_known=bool(sealed))
+            centre = cls(settings, parts, store)
+        except BaseException:
+            await store.close()
+            raise
         try:
             await centre._start()
-            yield centre
+            with short_pauses():
+                yield centre
         finally:
             await centre._close()
 
@@ -225,6 +234,14 @@ class Centre:
         await self.proof.recall()
         self._proving = asyncio.create_task(self.proof.run(), name="proof")
         self._running.append(asyncio.create_task(run_beside(self.scheduler), name="scheduler"))
+        resealing = Resealing(
+            store=self.store,
+            node=self.node,
+            clock=self.clock,
+            healthy=lambda: not self.health.problems(),
+            seal=self._seal_left,
+        )
+        self._running.append(asyncio.create_task(resealing.run(), name="resealing"))
 
     async def _close(self) -> None:
         for task in self._campaign_tasks.values():
@@ -564,7 +581,7 @@ class Centre:
                 "agents": list(call.agents_served) if call else [],
             },
             talk=talk,
-            prompt_path=PROMPTS / "recording-announcement.flac"
+            prompt_path=announcement_of(self.settings)
             if self.settings.recording.announcement and record.bridged_at is not None
             else None,
         )

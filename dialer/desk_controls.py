@@ -32,14 +32,16 @@ class DeskControls:
     # The agent's own call
 
     async def hold(self, agent_id: str, on: bool) -> None:
-        await self._engine.hold(self._leg(self._call_of(agent_id)), on)
+        call = self._own_call(agent_id)
+        await self._engine.hold(self._leg(call), on)
+        call.held = on
 
     async def press(self, agent_id: str, digits: str) -> None:
         """Keys for the far side (an extension, a menu)."""
-        await self._engine.send_dtmf(self._leg(self._call_of(agent_id)), digits)
+        await self._engine.send_dtmf(self._leg(self._own_call(agent_id)), digits)
 
     async def hang_up(self, agent_id: str) -> None:
-        await self._engine.hangup(self._leg(self._call_of(agent_id)), HangupCause.NORMAL)
+        await self._engine.hangup(self._leg(self._own_call(agent_id)), HangupCause.NORMAL)
 
     async def consult(self, agent_id: str, other_id: str) -> None:
         """The agent speaks with a leader or another agent while the customer waits and hears neither."""
@@ -66,6 +68,7 @@ class DeskControls:
         call.agent_id = heir.id
         call.agents_served.append(heir.id)
         await self._engine.bridge(self._leg(call), self._desk(heir))
+        self._journal.bridged(call, heir)  # the books must know whose call it is: the outcome is the heir's
         self._journal.noted(call, "transferred", by=agent_id, to=heir.id)
         for name in (agent_id, *others):
             self._release(name)

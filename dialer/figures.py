@@ -1,18 +1,19 @@
 """The floor in the trade's terms, read when Prometheus asks. Nothing is counted on the way of a call but totals.
 
-cps: calls placed a second (from the counter's rate); erlangs: calls in progress; ASR: answered / seizures; ACD: mean
+cps: calls placed a second, over the last minute; erlangs: calls in progress; ASR: answered / seizures; ACD: mean
 talk; abandonment: abandoned / answered; occupancy: (talking + wrap-up) / logged in and not paused.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from config.clock import Clock
 from dialer.events import LegEnded
 from dialer.floor import AgentState, Floor
 from dialer.pace_setter import PaceSetter
@@ -20,13 +21,16 @@ from dialer.switchboard import CallInFlight, Switchboard
 
 _BUSY = (AgentState.TALKING, AgentState.WRAP_UP)
 _AWAY = (AgentState.OFFLINE, AgentState.PAUSED)
+_CPS_SECONDS = 60.0
 _PATCHED_WITHIN = (0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
 class CallTotals:
-    """Totals since the start, fed with every call that ended."""
+    """Totals since the start, fed with every call that left and every call that ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left: deque[float] = deque()
         self.seizures = 0
         self.answered = 0
         self.abandoned = 0
@@ -35,6 +39,17 @@ class CallTotals:
         self.patched: Counter[float] = Counter()
         self.patch_seconds = 0.0
         self.patches = 0
+
+    def placed(self) -> None:
+        """An INVITE left."""
+        now = self._clock.monotonic()
+        self._left.append(now)
+        while self._left[0] <= now - _CPS_SECONDS:
+            self._left.popleft()
+
+    def cps(self) -> float:
+        oldest = self._clock.monotonic() - _CPS_SECONDS
+        return sum(at > oldest for at in self._left) / _CPS_SECONDS
 
     def ended(self, call: CallInFlight, event: LegEnded) -> None:
         self.seizures += call.dialed_at is not None
@@ -75,7 +90,8 @@ class FloorFigures(Collector):
 
     def _calls(self) -> Iterator[Metric]:
         totals = self._totals
-        yield CounterMetricFamily("onrecord_seizures", "Calls placed that ended; its rate is cps", totals.seizures)
+        yield GaugeMetricFamily("onrecord_cps", "Calls placed a second, over the last minute", totals.cps())
+        yield CounterMetricFamily("onrecord_seizures", "Calls placed that ended", totals.seizures)
         yield CounterMetricFamily("onrecord_answers", "Calls answered that ended", totals.answered)
         yield CounterMetricFamily("onrecord_abandoned", "Answered calls no agent was free for", totals.abandoned)
         yield CounterMetricFamily("onrecord_talk_seconds", "Seconds from answers to ends", totals.talk_seconds)

@@ -31,15 +31,20 @@ class FloorJournal:
         books: CallJournal,
         pacers: Callable[[], Iterable[FloorEar]],
         on_over: Callable[[CallInFlight, LegEnded], None],
+        on_dialed: Callable[[], None] = lambda: None,
     ) -> None:
         self._books = books
         self._pacers = pacers
         self._on_over = on_over
-        self.dialed = books.dialed
+        self._on_dialed = on_dialed
         self.progressed = books.progressed
         self.noted = books.noted
         self.relay = books.relay
         self.trunk = books.trunk
+
+    def dialed(self, call: CallInFlight) -> None:
+        self._on_dialed()
+        self._books.dialed(call)
 
     def answered(self, call: CallInFlight, event: LegAnswered) -> None:
         for pacer in self._pacers():

@@ -11,12 +11,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from config.errors import OnrecordError
 from config.settings import Settings
 from recording.key_source import load_keys
-from recording.keys import load_master_keys
+from recording.keys import WrappedKey, load_master_keys
 from recording.recorder import Recorder
 
 PROBE_SECONDS = 0.4
@@ -26,24 +27,47 @@ Probe = Callable[[], Sequence[str]]
 """Blocking; returns what is wrong in an operator's words, empty when all is well."""
 
 
+class _RoundTrip:
+    """A key closed and opened again, as sealing and playing will. Each look closes a fresh key and opens the one of the look
+    before, side by side: a slow key service is asked as often as a quick one, and either verb is missed at once.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._both = ThreadPoolExecutor(2, thread_name_prefix="health-key")
+        self._before: tuple[bytes, WrappedKey] | None = None
+
+    def look(self) -> str | None:
+        """What is wrong. Raises what the keys raise."""
+        masters = load_master_keys(self._source)
+        fresh, before = os.urandom(32), self._before
+        self._before = None
+        closing = self._both.submit(masters.wrap, "health", fresh)
+        opening = self._both.submit(masters.unwrap, before[1]) if before is not None else None
+        closed = closing.result()
+        opened = opening.result() if opening is not None else masters.unwrap(closed)
+        if opened != (before[0] if before is not None else fresh):
+            return "the key service does not give back what it was given"
+        self._before = (fresh, closed)
+        return None
+
+
 def keys_probe(settings: Settings) -> Probe:
-    """The master keys answer (held ones close and open a key), and the signing key, as they are *now*."""
+    """The master keys close and open a key, and the signing key is there, as they are *now*: files are read anew and a key
+    service is asked, two short commands a look."""
+    trip = _RoundTrip(settings.vault.master_key)
 
     def probe() -> list[str]:
         try:
-            masters = load_master_keys(settings.vault.master_key, create=False)
-            if not masters.current:
-                return ["the key service names no current key"]
-            if not settings.vault.master_key.startswith("kms:"):  # a key service is asked for no more than its word
-                fresh = os.urandom(32)
-                if masters.unwrap(masters.wrap("health", fresh)) != fresh:
-                    return ["the key service does not give back what it was given"]
+            problem = trip.look()
             load_keys(settings.vault.signing_key, create=False, setting="vault.signing_key")
         except OnrecordError as error:
             return [f"the key service: {error.problem}"]
         except OSError as error:
             return [f"the key service does not answer ({type(error).__name__})"]
-        return []
+        except (ValueError, KeyError) as error:
+            return [f"the key service gives no answer that can be read ({type(error).__name__})"]
+        return [problem] if problem else []
 
     return probe
 

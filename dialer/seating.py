@@ -50,9 +50,16 @@ class Seating:
         self._closed = False
 
     async def seat(self, desk: DeskSettings, *, agent_id: str, name: str, is_leader: bool = False) -> Agent:
-        """Nail up the desk and put the agent on the floor. Raises ``NoDesk``, ``BadInput``, the engine's ``Unhealthy``."""
-        if desk.uri is None:
-            raise BadInput("the desk has no address yet", field="desk", remedy="let its phone register first")
+        """Nail up the desk and put the agent on the floor. Raises ``NoDesk``, ``BadInput``, the engine's ``Unhealthy``.
+
+        A desk without an address is a phone that registers to us: ``Unhealthy`` as long as it has not.
+        """
+        if desk.uri is None and desk.username is None:
+            raise BadInput(
+                "the desk has neither an address nor an account",
+                field="desk",
+                remedy="give it uri, or username and password",
+            )
         if agent_id not in {agent.id for agent in self._floor}:
             self._floor.add(agent_id=agent_id, name=name, desk=desk.name, is_leader=is_leader)
         self._desks[agent_id] = desk
@@ -103,11 +110,10 @@ class Seating:
         return agent is not None and agent.state is AgentState.OFFLINE and agent.reason != "logged-out"
 
     async def _nail_up(self, agent_id: str, desk: DeskSettings) -> None:
-        assert desk.uri is not None
         leg = await self._engine.nail_up(
             DeskOrder(
                 desk=desk.name,
-                uri=desk.uri,
+                uri=desk.uri or "",  # the engine knows where a registered phone is
                 username=desk.username,
                 password=desk.password.get_secret_value() if desk.password else None,
             )

@@ -61,6 +61,8 @@ class CallInFlight:
     first_audio_at: datetime | None = None
     announced: bool = False
     abandoned: bool = False
+    waited: bool = False  # nobody was free at the answer
+    held: bool = False  # by us
     agents_served: list[str] = field(default_factory=list)
     dtmf: list[str] = field(default_factory=list)
     campaign_id: str | None = None
@@ -74,6 +76,15 @@ class CallInFlight:
     @property
     def call_id(self) -> CallId:
         return self.order.call_id
+
+    @property
+    def stage(self) -> str:
+        """placed, ringing, answered or bridged."""
+        if self.bridged_at is not None:
+            return "bridged"
+        if self.answered_at is not None:
+            return "answered"
+        return "ringing" if self.provisional else "placed"
 
 
 class CallJournal(Protocol):
@@ -260,6 +271,7 @@ class Switchboard:
         bridged = agent is not None and await self._bridge(call, agent)
         self._journal.answered(call, event)
         if agent is None:
+            call.waited = True
             self._waiting.append(call)
             self._spawn(self._give_up_waiting(call))
         elif bridged:
@@ -289,8 +301,16 @@ class Switchboard:
         call.bridged_at = self._clock.now()
         call.agents_served.append(agent.id)
         if self._announcement is not None and not call.announced:
-            await self._engine.play(call.leg, self._announcement)
+            self._spawn(self._announce(call, self._announcement))
         return True
+
+    async def _announce(self, call: CallInFlight, announcement: Prompt) -> None:
+        """Beside the next events: another customer's answer does not wait until this one's announcement is read."""
+        assert call.leg is not None
+        try:
+            await self._engine.play(call.leg, announcement)
+        except UnknownLeg:
+            log.info("announced-call-ended-first", call=call.call_id)
 
     async def _give_up_waiting(self, call: CallInFlight) -> None:
         await self._clock.sleep(self._patience)

@@ -140,8 +140,8 @@ class KmsMasterKeys:
         return {str(name): str(value) for name, value in said.items()}
 
 
-def load_master_keys(source: str, *, create: bool = True) -> MasterKeys:
-    """Behind ``vault.master_key``; a missing file is made on the first run."""
+def load_master_keys(source: str, *, create: bool = False) -> MasterKeys:
+    """Behind ``vault.master_key``. A missing file is made only by ``recording.first_keys``, or by who says ``create``."""
     kind, _, place = source.partition(":")
     if kind == "kms":
         return KmsMasterKeys(place)

@@ -24,6 +24,7 @@ import numpy.typing as npt
 import soundfile
 
 from config.settings import Settings, VaultSettings
+from recording.first_keys import first_keys
 from recording.keys import DataKeys, load_master_keys
 from recording.manifest import Manifest, ManifestChain, mask_dtmf, read_manifest
 from recording.peaks import PeakMeter
@@ -76,7 +77,8 @@ class SealRoom:
 
 
 def open_seal_room(settings: Settings, seal_tape: SealTape = seal) -> SealRoom:
-    """Raises ``KeyUnavailable`` or ``BadSetting``; makes key files on the first run."""
+    """Raises ``KeyUnavailable`` or ``BadSetting``; makes the key files of a fresh house."""
+    first_keys(settings)
     shelf = open_shelf(settings)
     return SealRoom(
         vault=settings.vault,

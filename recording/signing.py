@@ -104,8 +104,8 @@ def _broken(problem: str) -> SignatureBroken:
     )
 
 
-def load_signing_key(source: str, *, create: bool = True) -> SigningKey:
-    """The node's key from ``vault.signing_key``; a missing file is made on the first run, mode 0600.
+def load_signing_key(source: str, *, create: bool = False) -> SigningKey:
+    """The node's key from ``vault.signing_key``. A missing file is made only by ``recording.first_keys``, or who says ``create``.
 
     The public halves are written beside a file (``*.pub.json``) for auditors.
     """

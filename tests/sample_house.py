@@ -24,6 +24,7 @@ from api.memory import (
     MemoryRecordings,
     PlainTapes,
 )
+from api.memory_floor import MemoryCasework, MemoryFloor
 from api.passwords import hash_password
 from case_store.model import AttemptState, Channel, Money, NumberState
 from case_store.views import (
@@ -42,6 +43,7 @@ from case_store.views import (
 from config.clock import ShiftedClock
 from config.settings import Settings
 from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall
+from dialer.desk_views import WhoIsCalled
 
 PASSWORD = "a long enough password"
 START = datetime(2026, 3, 4, 2, 0, tzinfo=UTC)
@@ -62,6 +64,8 @@ class Sample:
     events: MemoryEvents
     tape: Path
     sha256: str
+    floor: MemoryFloor
+    casework: MemoryCasework
 
 
 def write_tape(path: Path) -> str:
@@ -164,6 +168,12 @@ async def sample_house(directory: Path, **web: object) -> Sample:
         refused_by_rule={"third-party-gate": 8},
         untried=(untried,),
     )
+    floor = MemoryFloor(clock, pause_reasons=settings.floor.pause_reasons, leaders=[Role.TEAM_LEADER.value])
+    for place in range(1, 9):
+        for channel in (Channel.WORKPLACE, Channel.MOBILE, Channel.RELATIVE):
+            who = person_called(place, channel)
+            floor.numbers[who.case_id, who.number_id] = who
+    casework = MemoryCasework(floor)
     house = House(
         settings=settings,
         clock=clock,
@@ -175,8 +185,33 @@ async def sample_house(directory: Path, **web: object) -> Sample:
         intake=MemoryIntake(),
         events=events,
         audit=MemoryAudit(),
+        floor=floor,
+        casework=casework,
     )
-    return Sample(house, accounts, campaigns, events, tape, digest)
+    return Sample(house, accounts, campaigns, events, tape, digest, floor, casework)
+
+
+def person_called(place: int, channel: Channel = Channel.MOBILE) -> WhoIsCalled:
+    """Who is there on a number of case ``place``."""
+    own = channel.is_debtors_own
+    suffix, e164 = {
+        Channel.WORKPLACE: ("", "+861065551234"),
+        Channel.MOBILE: ("a", MOBILE),
+        Channel.RELATIVE: ("b", "+8613900001111"),
+    }[channel]
+    return WhoIsCalled(
+        case_id=f"case_{place}",
+        number_id=f"num_{place}{suffix}",
+        e164=e164,
+        channel=channel,
+        contact=DEBTORS[place - 1] if own else "王女士",
+        relation="本人" if own else "配偶",
+        debtor=DEBTORS[place - 1],
+        client="示例银行",
+        client_ref=f"XY-2026-{place:04}",
+        balance=Money(amount=Decimal("12850.40") + place * 731, currency="CNY"),
+        last_outcome="SELF_RAISING_FUNDS",
+    )
 
 
 def _case(place: int, digest: str) -> CaseView:

@@ -7,19 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.floor_doors import NoDialer
 from api.guard import Principal, TheHouse, may
 from api.permissions import Permission
 from api.problems import documented
 from api.shapes import Id, LiveCalls, LiveCallShape
-from config.errors import Refused
 
 router = APIRouter(prefix="/calls", tags=["calls"])
-
-
-class NoDialer(Refused):
-    """This process only shows."""
-
-    error_id = "no-dialer-here"
 
 
 @router.get("/live", responses=documented(401, 403))

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 
 from api.guard import Principal, SignedIn, TheHouse, demand, may
 from api.permissions import Permission
-from api.problems import documented
+from api.problems import NotYourDesk, documented
 from api.shapes import After, Id, Limit, Shape
 from case_store.model import Channel
 from case_store.workflow import CaseEvent, OutcomeCode
@@ -225,8 +225,12 @@ async def report_event(case_id: Id, given: EventIn, house: TheHouse, principal: 
 
 @router.post("/calls/{call_id}/outcome", status_code=201, responses=documented(401, 403, 404, 409, 422))
 async def enter_outcome(call_id: Id, given: OutcomeIn, house: TheHouse, principal: SignedIn) -> EnteredShape:
-    """What a call came to, by whoever talked: on the number that was called."""
-    case_id, number_id = await house.casework.call_case(call_id)
+    """What a call came to, by whoever talked (or the team leader): on the number that was called. It frees the agent."""
+    case_id, number_id, agent_id = await house.casework.call_case(call_id)
+    if agent_id is not None and Permission.LEAD not in principal.permissions and agent_id != principal.name:
+        raise NotYourDesk(
+            "somebody else talked on this call", field="call_id", remedy="whoever talked, or the leader, enters it"
+        )
     event = _event(given, principal, house.clock.now(), number_id)
     entered = await house.casework.enter(case_id, event, call_id=call_id, note=given.note)
     if house.calling is not None:

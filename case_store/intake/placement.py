@@ -48,6 +48,8 @@ _REGION_WORDS = {
     "日本": "JP", "JAPAN": "JP",
 }  # fmt: skip
 _REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
+_AS_TEXT = "format the column as text and export it again"
+_NO_LENGTH = "this is too short or too long for an identity number"
 _NAME_SUFFIX = re.compile(r"([._-](rejected|rejects|corrected))+$", re.I)
 
 
@@ -250,11 +252,8 @@ class RowReader:
             problem = _identity_problem(plain)
             if problem is None:
                 return hashlib.sha256(f"id:{plain}".encode()).hexdigest()
-            refused.append(
-                FieldRefused(
-                    problem, field="id_number", value=number, remedy="format the column as text and export it again"
-                ).at(row.number)
-            )
+            remedy = "give the whole number, or clear the cell" if problem == _NO_LENGTH else _AS_TEXT
+            refused.append(FieldRefused(problem, field="id_number", value=number, remedy=remedy).at(row.number))
         key = self._layout.get(row.cells, "person_key")
         if key and not _looks_mangled(key):
             return hashlib.sha256(f"key:{self._client.name}:{key}".encode()).hexdigest()
@@ -375,7 +374,7 @@ def _identity_problem(plain: str) -> str | None:
     if _looks_mangled(plain):
         return "a spreadsheet turned this identity number into another number"
     if len(plain) < 4 or len(plain) > 40:
-        return "this is too short or too long for an identity number"
+        return _NO_LENGTH
     if re.fullmatch(r"\d{15}000", plain) and not _id_checksum_holds(plain):
         return "a spreadsheet cut this identity number to fifteen digits"
     return None

@@ -50,6 +50,7 @@ class TableFile:
     header: tuple[str, ...]
     encoding: str | None = None
     delimiter: str | None = None
+    lines: int = 0  # below the header, by the file's line ends: what a progress bar shows, not a count of rows
 
     def rows(self) -> Iterator[Row]:
         """The rows below the header; blank ones are skipped."""
@@ -76,7 +77,7 @@ def open_table(path: Path, known_headers: Any = None) -> TableFile:
     Raises ``FileUnreadable``.
     """
     try:
-        digest, size, head = _hash(path)
+        digest, size, head, ends = _hash(path)
     except OSError as error:
         raise FileUnreadable(
             f"the file cannot be opened ({error.strerror})", field="file", remedy="check its name and permissions"
@@ -84,24 +85,35 @@ def open_table(path: Path, known_headers: Any = None) -> TableFile:
     if size == 0:
         raise FileUnreadable("the file is empty", field="file", remedy="export it again")
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        header = next((row.cells for row in _workbook_rows(path) if any(row.cells)), ())
-        return TableFile(path=path, sha256=digest, bytes=size, header=header)
+        rows = _workbook_rows(path)
+        header = next((row.cells for row in rows if any(row.cells)), ())
+        return TableFile(path=path, sha256=digest, bytes=size, header=header, lines=sum(1 for _ in rows))
     encoding = _encoding(path, head)
     with path.open(encoding=encoding, newline="") as text:
         start = text.read(1 << 16)
     _refuse_garbage(start)
     delimiter, header = _delimiter(start, known_headers)
-    return TableFile(path=path, sha256=digest, bytes=size, header=header, encoding=encoding, delimiter=delimiter)
+    return TableFile(
+        path=path,
+        sha256=digest,
+        bytes=size,
+        header=header,
+        encoding=encoding,
+        delimiter=delimiter,
+        lines=max(0, ends - 1),
+    )
 
 
-def _hash(path: Path) -> tuple[str, int, bytes]:
-    digest, size, head = hashlib.sha256(), 0, b""
+def _hash(path: Path) -> tuple[str, int, bytes, int]:
+    """Digest, size, first bytes, and how many line ends."""
+    digest, size, head, ends = hashlib.sha256(), 0, b"", 0
     with path.open("rb") as raw:
         while chunk := raw.read(_CHUNK):
             head = head or chunk[:4096]
             size += len(chunk)
+            ends += chunk.count(b"\n")
             digest.update(chunk)
-    return digest.hexdigest(), size, head
+    return digest.hexdigest(), size, head, ends
 
 
 def _encoding(path: Path, head: bytes) -> str:
@@ -176,9 +188,9 @@ def _csv_records(text: Any, delimiter: str) -> Iterator[Row]:
 
 
 def _plain(cell: str) -> str:
-    # Spreadsheets and our own reject files shield a leading = + - @ with an apostrophe.
+    # Spreadsheets mark a number that is text with an apostrophe, our own reject files shield = + - @ with one.
     cell = cell.strip()
-    if len(cell) > 1 and cell[0] == "'" and cell[1] in "=+-@":
+    if len(cell) > 1 and cell[0] in "'’＇" and (cell[1] in "=+-@" or cell[1].isdecimal()):
         return cell[1:]
     return cell
 

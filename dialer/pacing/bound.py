@@ -13,8 +13,9 @@ the maximisation; started on the value before it, "never dial" would hold the ga
 from __future__ import annotations
 
 import math
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 from config.errors import BadInput
 
 Grid = NDArray[np.float64]
+_Result = TypeVar("_Result")
+SWEEPS = 20  # between two pauses
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +112,10 @@ class _Problem:
             out[:, 1:] += self.to_wrapped[:, 1:] * value[:, :-1]
         return out
 
-    def solve(self, price: float, start: Grid, tolerance: float, most: int = 200_000) -> tuple[float, Grid, Grid, int]:
+    def solve(
+        self, price: float, start: Grid, tolerance: float, most: int = 200_000
+    ) -> Generator[None, None, tuple[float, Grid, Grid, int]]:
+        """Pauses every 20 sweeps, so that a running floor can have it done a little at a time."""
         reward = np.where(self.possible, (self.busy + price * self.credit) / self.pace, 0.0)
         value = start
         mask = self.possible
@@ -117,11 +123,12 @@ class _Problem:
         for iteration in range(1, most + 1):
             after = self.step(value, reward)
             best = np.maximum.accumulate(after[:, :, ::-1], axis=2)[:, :, ::-1]
-            if iteration % 20 == 0:
+            if iteration % SWEEPS == 0:
                 change = (best - value)[mask]
                 low, high = float(change.min()), float(change.max())
                 if high - low < tight:
                     return high * self.pace, best - best[0, 0, 0], after, iteration
+                yield
             value = best - best[0, 0, 0]
         raise BadInput(
             "the iteration did not settle", field="tolerance", remedy="Allow a larger tolerance or fewer agents"
@@ -131,34 +138,50 @@ class _Problem:
 def solve_bound(floor: MarkovFloor, *, tolerance: float = 2e-5, prices: int = 24) -> Solution:
     """The lowest gain over prices, by golden section over the logarithm of the price (the gain is convex in the
     price). ``tolerance`` is in utilisation; ``prices`` bounds the number of prices tried."""
+    return finish(search(floor, tolerance=tolerance, prices=prices))
+
+
+def finish(work: Generator[None, None, _Result]) -> _Result:
+    """The result of a computation that pauses, without the pauses."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as done:
+            found: _Result = done.value
+            return found
+
+
+def search(floor: MarkovFloor, *, tolerance: float, prices: int = 24) -> Generator[None, None, Solution]:
+    """``solve_bound`` that pauses every 20 sweeps."""
     problem = _Problem(floor)
     value: Grid = np.zeros(problem.shape)
     scale = floor.service / floor.agents  # utilisation-seconds that one served call brings
     spent = 0
     golden = (math.sqrt(5.0) - 1.0) / 2.0
 
-    def gain(log_price: float) -> float:
+    def gain(log_price: float) -> Generator[None, None, float]:
         nonlocal value, spent
-        found, value, _, iterations = problem.solve(math.exp(log_price) * scale, value, tolerance)
+        found, value, _, iterations = yield from problem.solve(math.exp(log_price) * scale, value, tolerance)
         spent += iterations
         return found
 
     low, high = math.log(0.02), math.log(200.0)
     left, right = high - golden * (high - low), low + golden * (high - low)
-    at_left, at_right = gain(left), gain(right)
+    at_left = yield from gain(left)
+    at_right = yield from gain(right)
     for _ in range(prices):
         if high - low < 0.02:
             break
         if at_left <= at_right:
             high, right, at_right = right, left, at_left
             left = high - golden * (high - low)
-            at_left = gain(left)
+            at_left = yield from gain(left)
         else:
             low, left, at_left = left, right, at_right
             right = low + golden * (high - low)
-            at_right = gain(right)
+            at_right = yield from gain(right)
     best = left if at_left <= at_right else right
-    found, _, after, iterations = problem.solve(math.exp(best) * scale, value, tolerance)
+    found, _, after, iterations = yield from problem.solve(math.exp(best) * scale, value, tolerance)
     return Solution(
         gain=min(found, at_left, at_right),
         price=math.exp(best) * scale,
@@ -167,11 +190,18 @@ def solve_bound(floor: MarkovFloor, *, tolerance: float = 2e-5, prices: int = 24
     )
 
 
+def policy_search(
+    floor: MarkovFloor, price: float, *, tolerance: float = 1e-4
+) -> Generator[None, None, NDArray[np.int64]]:
+    """``policy_at`` that pauses every 20 sweeps."""
+    problem = _Problem(floor)
+    _, _, after, _ = yield from problem.solve(price, np.zeros(problem.shape), tolerance)
+    return ring_up_to(after)
+
+
 def policy_at(floor: MarkovFloor, price: float, *, tolerance: float = 1e-4) -> NDArray[np.int64]:
     """``ring_up_to`` at one price (utilisation-seconds a drop)."""
-    problem = _Problem(floor)
-    _, _, after, _ = problem.solve(price, np.zeros(problem.shape), tolerance)
-    return ring_up_to(after)
+    return finish(policy_search(floor, price, tolerance=tolerance))
 
 
 def ring_up_to(after: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,11 +15,12 @@ from typing import Any
 
 from config.errors import BadInput
 
-_STEP = 0.06  # of the logarithm of the threshold, an expected answer, with one agent
+_STEP = 0.3  # of the logarithm of the threshold, an expected answer at the threshold's own risk, with one agent
 _STEP_AGENTS = 10.0  # more agents answer more: smaller steps
+_FEWER = 4.0
 _BALANCE = 4.0  # drops of debt that bring the aim to its floor, up to 10 agents; more agents drop in larger clusters
 _HIGHEST = 0.5  # threshold
-_AIM = 0.98  # of the target: keeps what is realised under it
+AIM = 0.98  # of the target: keeps what is realised under it
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
 _TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
@@ -60,7 +61,7 @@ class Budget:
     def aim(self) -> float:
         """The share of drops steered for now."""
         pull = min(0.25, max(-0.9, self.balance / self._debt))
-        return self.target * _AIM * (1.0 + pull)
+        return self.target * AIM * (1.0 + pull)
 
     def begin(self, agents: float) -> None:
         """A first guess of the threshold, before anything was placed: risks come in larger lumps with few agents."""
@@ -80,10 +81,13 @@ class Budget:
         """A call left: it will spend ``risk`` with probability ``chance``. Steering by what is placed, not by
         what came of it half a minute later, keeps the threshold from swinging. While the half-hour's guard holds
         risk back nothing is learnt: the threshold would climb and let a storm loose when the guard lets go."""
-        self._debt = self._least_debt * max(1.0, agents / _STEP_AGENTS) ** 0.75
+        self._debt = self._least_debt * (
+            max(1.0, agents / _STEP_AGENTS) ** 0.75 if agents > 10 else min(_FEWER, 10.0 / agents)
+        )
         if self.half_hour_room(at) < 1.0:
             return
-        move = 1.0 - min(self.calibration * risk / self.aim(), 8.0)
+        worth = max(self.threshold, self.aim())
+        move = min(1.0, max(-1.5, (self.aim() - self.calibration * risk) / worth))
         step = _STEP * (1.0 + agents / _STEP_AGENTS) ** -0.75 * chance
         lowest, highest = math.log(self.target) - 5.0, math.log(_HIGHEST)
         self.log_threshold = min(highest, max(lowest, self.log_threshold + step * move))

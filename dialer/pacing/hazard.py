@@ -7,14 +7,16 @@ and learns the threshold that spends just the campaign's target. Nothing is to b
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from dialer.pacing import odds
-from dialer.pacing.budget import Budget
+from dialer.pacing.budget import AIM, Budget
 from dialer.pacing.durations import Durations
+from dialer.pacing.small_floor import MOST_AGENTS, SmallFloor
 from dialer.pacing.state import (
     KINDEST_RING,
     Answered,
@@ -41,6 +43,9 @@ _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
+_ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
+_HESITATION = -0.08  # before that, it must come nearer
+_SAME = 1.5  # times to answer and to the end of unanswered ringing may differ by this factor
 _ANSWERED, _SILENT, _CANCELLED = 1, 2, 3
 
 
@@ -67,7 +72,7 @@ class HazardPacer:
     @property
     def every(self) -> float:
         """With few agents the floor changes by events, and time alone matters little."""
-        return 1.0 if self._agents > _FEW else 2.0
+        return 1.0 if self._agents > _FEW or self._memoryless else 2.0
 
     def __init__(self, target: float = 0.01, *, patience: float = 2.0, cancels: bool = True, horizons: int = 4) -> None:
         self._budget = Budget(target)
@@ -93,6 +98,9 @@ class HazardPacer:
         self._fresh = 0.0
         self._tables: Tables | None = None
         self._built_scale = 0.0
+        self._small = SmallFloor()
+        self._judged = 0
+        self._memoryless = False  # a small floor whose customers' ringing has no memory
 
     # -- deciding
 
@@ -109,6 +117,9 @@ class HazardPacer:
         most = _MOST if view.room is None else min(_MOST, view.room)
         ahead = self._horizons
         nobody = fixed <= 0 and float(tables.weights @ (1.0 - free.chances).prod(axis=0)) > limit
+        exact = self._exact_place(view, room)
+        if exact is not None:
+            most, limit, nobody = min(most, exact), math.inf, False
         risks = (
             []
             if nobody
@@ -121,7 +132,9 @@ class HazardPacer:
         binding = "risk"
         if room < 1.0:
             binding = "half-hour guard"
-        if len(risks) == most:
+        if exact is not None:
+            binding = "optimum"
+        if len(risks) == most and most != exact:
             binding = "room" if view.room is not None and most == view.room else "step"
         return Pace(
             place=len(risks),
@@ -140,6 +153,17 @@ class HazardPacer:
                 "talk_mean": self._talk.scale,
             },
         )
+
+    def _exact_place(self, view: FloorView, room: float) -> int | None:
+        """What the optimum of a small floor without memory places; None where it is not known or does not apply."""
+        agents = view.agents - view.leaving
+        if not self._memoryless or not self._small.ready(agents):
+            return None
+        in_air = len(view.ringing) + len(view.waiting)
+        if room <= 0.0:
+            return max(0, view.idle - in_air)
+        wanted = self._small.ring_up_to(len(view.talking), len(view.wrapping), in_air, careful=room < 1.0)
+        return wanted - in_air
 
     def _answer_chances(self, view: FloorView, tables: Tables) -> Array:
         if not view.ringing:
@@ -256,6 +280,7 @@ class HazardPacer:
         if self._last_sample is None and view.agents:
             self._budget.begin(self._agents)
         passed = 1.0 if self._last_sample is None else event.at - self._last_sample
+        self._consider_optimum(view, passed)
         self._last_sample = event.at
         if self._ring.seen < _ENOUGH:
             self._chance = RateTracker(self._settled.rate, 10.0)
@@ -274,6 +299,32 @@ class HazardPacer:
             self._expected = float(found[:, -1].sum()) / self._factor
         else:
             self._expected = 0.0
+
+    def _consider_optimum(self, view: FloorView, passed: float) -> None:
+        agents = view.agents - view.leaving
+        if not 1 <= agents <= MOST_AGENTS or self._ring.seen < _ENOUGH:
+            self._memoryless = False
+            return
+        if self._ring.seen != self._judged:
+            self._judged = self._ring.seen
+            alike = _ALIKE if self._memoryless else _ALIKE + _HESITATION
+            ratio = self._silent.scale / self._ring.scale
+            self._memoryless = self._ring.spread() > 1.0 - alike and self._silent.spread() > 1.0 - alike
+            self._memoryless = self._memoryless and 1.0 / _SAME <= ratio <= _SAME
+        if not self._memoryless:
+            return
+        chance = min(0.98, BASE_CHANCE * self._factor if view.next_chance is None else view.next_chance * self._factor)
+        answers = len(view.ringing) * chance / self._ring.scale * passed
+        aim = self._budget.aim()
+        self._small.passed(answers, answers if view.idle == 0 else 0.0, aim)
+        self._small.consider(
+            agents=agents,
+            chance=chance,
+            ring=self._ring.scale,
+            talk=1.0 / self._talk_pace.rate,
+            wrap=self._wrap.scale,
+            aim=self._budget.target * AIM,
+        )
 
     def _ready_tables(self) -> Tables:
         known = self._ring.weight
@@ -299,7 +350,11 @@ class HazardPacer:
     def as_record(self) -> dict[str, Any]:
         """Everything learnt, as plain values: a pacer restored from it goes on exactly as this one will."""
         self._tables = None  # both look their tables up afresh from here
+        self._small.begin_anew()
         return {
+            "small": self._small.as_record(),
+            "memoryless": self._memoryless,
+            "judged": self._judged,
             "budget": self._budget.as_record(),
             "patience": self._patience,
             "cancels": self._cancels,
@@ -326,6 +381,8 @@ class HazardPacer:
     def from_record(cls, record: dict[str, Any]) -> HazardPacer:
         made = cls(patience=record["patience"], cancels=record["cancels"], horizons=record["horizons"])
         made._budget = Budget.from_record(record["budget"])
+        made._small.account = record["small"]["account"]
+        made._memoryless, made._judged = record["memoryless"], record["judged"]
         made._chance = RateTracker.from_record(record["chance"])
         made._settled = RateTracker.from_record(record["settled"])
         made._ring = Durations.from_record(record["ring"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +35,9 @@ class Floor(Protocol):
     def staffed(self) -> int: ...
 
     def occupied(self) -> int: ...
+
+
+OpenFloor = Callable[[Scenario, int], AbstractContextManager[Floor]]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -183,6 +187,10 @@ class Outcome:
         )
 
 
+def _fast(scenario: Scenario, seed: int) -> AbstractContextManager[Floor]:
+    return nullcontext(FastFloor(scenario, seed))
+
+
 def run_days(
     scenario: Scenario,
     make_pacer: Callable[[], Pacer],
@@ -191,11 +199,14 @@ def run_days(
     seeds: Sequence[int] = (0,),
     gap: float = 0.5,
     each: Callable[[Day], None] | None = None,
+    open_floor: OpenFloor | None = None,
 ) -> Outcome:
-    """One day a seed, each with a new pacer that knows nothing yet."""
+    """One day a seed, each with a new pacer that knows nothing yet. ``open_floor`` makes each day's floor
+    (default: ``FastFloor``) and is closed after the day."""
     days = []
     for seed in seeds:
-        day = run_day(FastFloor(scenario, seed), make_pacer(), hours=hours, gap=gap)
+        with _fast(scenario, seed) if open_floor is None else open_floor(scenario, seed) as floor:
+            day = run_day(floor, make_pacer(), hours=hours, gap=gap)
         days.append(day)
         if each is not None:
             each(day)

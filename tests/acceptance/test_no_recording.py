@@ -1,4 +1,7 @@
-"""No recording, no call: the recorder is taken from under a running centre, four ways, and given back."""
+"""No recording, no call: the recorder is taken from under a running centre, in every way it can go, and given back.
+
+What counts is what reached the wire: the far side's own book of INVITEs and BYEs, written by another process.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,18 @@ import errno
 import os
 import resource
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from case_store.intake.placement import parse_placement
-from case_store.model import CallRecord
+from case_store.model import CallRecord, RecordingState
 from case_store.outcomes import NewOutcome
 from config.settings import ClientSettings, RecordingSettings, Settings, SipSettings, StoreSettings, VaultSettings
 from dialer.campaign import CampaignRunner, DialPlan
@@ -26,7 +32,8 @@ from dialer.engines.sip import SipTrunkEngine
 from dialer.media.client import MediaRelay
 from dialer.simulated.processes import start_phones
 from recording import recorder
-from tests.acceptance.demo_run import mobiles, simulated_carrier
+from tests.acceptance.demo_run import Carrier, mobiles, simulated_carrier
+from tests.unit.test_line_health import KEY_SERVICE
 
 AGENTS = 3
 TALKER = {"persona": "cardholder", "ring_after": 0.05, "answer_after": 0.2, "waits_for_bye": True, "listens": 0.5}
@@ -39,6 +46,13 @@ class Floor:
     relay: MediaRelay
     tapes: Path
     ended: list[CallRecord] = field(default_factory=list)
+    induced: datetime | None = None
+    lines_cut: bool = False
+    given_back: datetime | None = None
+
+    def trouble_begins(self, *, lines_cut: bool) -> None:
+        """``lines_cut``: the tapes of the calls under way stop too."""
+        self.induced, self.lines_cut = datetime.now(UTC), lines_cut
 
     async def until(self, true: Callable[[], bool | Awaitable[bool]], seconds: float, what: str) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -55,6 +69,9 @@ class Floor:
         assert report is not None
         return sum([len(await self.centre.store.calls.list(limit=1000))])
 
+    async def failed_seals(self) -> int:
+        return len(await self.centre.store.recordings.list(state=RecordingState.FAILED))
+
     def bridged(self) -> int:
         return sum(call.bridged_at is not None for call in self.centre.switchboard)
 
@@ -63,7 +80,7 @@ class Floor:
 
 
 @contextlib.asynccontextmanager
-async def running_floor(folder: Path) -> AsyncIterator[Floor]:
+async def running_floor(folder: Path, master_key: str | None = None) -> AsyncIterator[Floor]:
     numbers = [f"138001390{at:02}" for at in range(40)]
     data = folder / "data"
     data.mkdir()
@@ -75,10 +92,12 @@ async def running_floor(folder: Path) -> AsyncIterator[Floor]:
             settings = Settings(
                 sip=SipSettings(bind_host="127.0.0.1", bind_port=0, rtp_ports=(0, 0)),
                 trunks=(trunk,),
-                recording=RecordingSettings(directory=data / "tapes", shelf=data / "shelf", low_watermark_bytes=0),
+                recording=RecordingSettings(
+                    directory=data / "tapes", shelf=data / "shelf", low_watermark_bytes=1_000_000
+                ),
                 store=StoreSettings(url=f"sqlite+aiosqlite:///{data / 'onrecord.db'}"),
                 vault=VaultSettings(
-                    master_key=f"file:{data / 'master.json'}",
+                    master_key=master_key or f"file:{data / 'master.json'}",
                     signing_key=f"file:{data / 'signing.json'}",
                     state=data / "proof",
                     keep_tapes=False,
@@ -109,8 +128,26 @@ async def running_floor(folder: Path) -> AsyncIterator[Floor]:
                 finally:
                     await runner.pause()
                     await dialing
+            _judge_the_wire(floor, far)
     finally:
         await phones.stop()
+
+
+def _judge_the_wire(floor: Floor, far: Carrier) -> None:
+    """No INVITE came from a second after the trouble until it was over; where tapes stopped, BYE came within two."""
+    lines = [
+        (datetime.fromisoformat(one["invited_at"]), datetime.fromisoformat(one["ended_at"]), one) for one in far.lines()
+    ]
+    assert floor.induced is not None
+    assert floor.given_back is not None
+    shut = (floor.induced + timedelta(seconds=1), floor.given_back)
+    assert [one for invited, _ended, one in lines if shut[0] < invited < shut[1]] == []
+    assert [one for invited, _ended, one in lines if invited > shut[1]], "nothing was dialed when the trouble was over"
+    if floor.lines_cut:
+        cut = [(ended, one) for invited, ended, one in lines if invited < floor.induced < ended and one["answered_at"]]
+        assert len(cut) == AGENTS
+        assert {one["ended_by"] for _ended, one in cut} == {"caller"}, "BYE is owed to whoever talked"
+        assert max(ended for ended, _one in cut) <= floor.induced + timedelta(seconds=2)
 
 
 async def no_call_leaves(floor: Floor, problem: str) -> None:
@@ -123,6 +160,7 @@ async def no_call_leaves(floor: Floor, problem: str) -> None:
     await asyncio.sleep(2)
     assert await floor.calls() == before
     assert floor.bridged() == 0
+    floor.given_back = datetime.now(UTC)
 
 
 async def dials_again(floor: Floor) -> None:
@@ -133,6 +171,7 @@ async def dials_again(floor: Floor) -> None:
 async def test_the_tape_directory_goes_away(tmp_path: Path) -> None:
     async with running_floor(tmp_path) as floor:
         away = floor.tapes.with_name("unmounted")
+        floor.trouble_begins(lines_cut=True)
         floor.tapes.rename(away)
         await floor.until(lambda: len(floor.centre.switchboard) == 0, 2, "calls went on without a tape")
         await no_call_leaves(floor, "the tape directory is gone")
@@ -149,6 +188,7 @@ async def test_the_disk_fills_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert pid is not None
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         with monkeypatch.context() as patch:
+            floor.trouble_begins(lines_cut=True)
             patch.setattr(recorder.os, "posix_fallocate", _refuse(errno.ENOSPC))
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (1024, hard))
             await floor.until(lambda: len(floor.centre.switchboard) == 0, 2, "calls went on without a tape")
@@ -163,22 +203,62 @@ async def test_the_disk_becomes_read_only(tmp_path: Path, monkeypatch: pytest.Mo
     """Nothing can be armed: whoever becomes free is given nobody."""
     async with running_floor(tmp_path) as floor:
         with monkeypatch.context() as patch:
+            floor.trouble_begins(lines_cut=False)
             patch.setattr(recorder.os, "posix_fallocate", _refuse(errno.EROFS))
-            for call in list(floor.centre.switchboard):
-                await floor.centre.switchboard.hang_up(call)
+            await everybody_hangs_up(floor)
             await no_call_leaves(floor, "the tape disk is mounted read-only")
         await dials_again(floor)
 
 
-async def test_the_relay_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_disk_sinks_below_its_low_watermark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls under way are taped to their end; no new one leaves."""
+    async with running_floor(tmp_path) as floor:
+        with monkeypatch.context() as patch:
+            floor.trouble_begins(lines_cut=False)
+            patch.setattr(recorder.os, "statvfs", lambda _path: _ALMOST_FULL)
+            await asyncio.sleep(0.5)
+            assert floor.bridged() == AGENTS, "a call under way was ended without need"
+            await everybody_hangs_up(floor)
+            await no_call_leaves(floor, "below the watermark of 1 MB")
+        await dials_again(floor)
+    assert "tape-failed" not in [record.cause for record in floor.ended]
+
+
+@pytest.mark.parametrize("verb", ["wrap", "unwrap"])
+async def test_the_key_service_fails(tmp_path: Path, verb: str) -> None:
+    """A command that stops to answer: calls under way are taped, nobody new is called."""
+    script = tmp_path / "kms.py"
+    script.write_text(KEY_SERVICE)
+    async with running_floor(tmp_path, f"kms:{sys.executable} -I -S {script}") as floor:
+        floor.trouble_begins(lines_cut=False)
+        (tmp_path / f"{verb}-fails").touch()
+        await floor.until(lambda: bool(floor.centre.health.problems()), 1, "the key service's failure went unnoticed")
+        assert floor.bridged() == AGENTS, "a call under way was ended without need"
+        await everybody_hangs_up(floor)
+        await no_call_leaves(floor, "the key service")
+        assert await floor.failed_seals() == AGENTS
+        (tmp_path / f"{verb}-fails").unlink()
+        await dials_again(floor)
+
+        async def all_sealed() -> bool:
+            return await floor.failed_seals() == 0
+
+        await floor.until(all_sealed, 30, "tapes that could not be sealed were left to the next start")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+async def test_the_relay_dies_or_stands_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: signal.Signals
+) -> None:
     """And cannot be started again for a while."""
     async with running_floor(tmp_path) as floor:
         pid = floor.relay.pid
         assert pid is not None
         with monkeypatch.context() as patch:
             patch.setattr(MediaRelay, "start", _no_relay)
-            os.kill(pid, signal.SIGKILL)
-            await floor.until(lambda: not floor.centre.switchboard.relay_up, 1, "the relay's death went unnoticed")
+            floor.trouble_begins(lines_cut=True)
+            os.kill(pid, how)
+            await floor.until(lambda: not floor.centre.switchboard.relay_up, 1.5, "the relay's death went unnoticed")
             await floor.until(lambda: len(floor.centre.switchboard) == 0, 2, "calls went on without a relay")
             await no_call_leaves(floor, "the media relay is down")
         await dials_again(floor)
@@ -195,6 +275,14 @@ async def _talked(call: CallToConclude) -> NewOutcome:
         call_id=call.call_id,
         number_id=call.number_id,
     )
+
+
+_ALMOST_FULL = SimpleNamespace(f_bavail=1, f_frsize=4096, f_flag=0)
+
+
+async def everybody_hangs_up(floor: Floor) -> None:
+    for call in list(floor.centre.switchboard):
+        await floor.centre.switchboard.hang_up(call)
 
 
 def _refuse(code: int) -> Callable[..., None]:

@@ -13,8 +13,8 @@ from tests.browser.conftest import RunningHouse
 from tests.sample_house import PASSWORD, START
 
 
-async def log_in(page: Page, running: RunningHouse, username: str) -> None:
-    await page.goto(running.url)
+async def log_in(page: Page, running: RunningHouse, username: str, path: str = "live") -> None:
+    await page.goto(f"{running.url}/#/{path}")
     await page.fill("[name=username]", username)
     await page.fill("[name=password]", PASSWORD)
     await page.click("button[type=submit]")

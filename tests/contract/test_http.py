@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import schemathesis
+import uvicorn
 from hypothesis import HealthCheck, given, settings
+from prometheus_client.parser import text_string_to_metric_families
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -19,6 +24,13 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from api.app import create_app
+from api.centre_floor import CentreFloor
+from api.centre_house import CentreCampaigns
+from api.store_house import house_over
+from config.settings import FloorSettings
+from dialer.campaigns import Mode
+from tests.integration.test_the_floor import heard
+from tests.integration.test_the_floor import house as centre_house
 from tests.sample_house import sample_house
 
 KEY = {"Authorization": "Bearer key-of-this-machine"}
@@ -37,8 +49,49 @@ def document(app: Any) -> dict[str, Any]:
     return found
 
 
-def test_whatever_is_sent_the_answer_is_one_of_those_documented(app: Any) -> None:
-    schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", app)
+@pytest.fixture(scope="module")
+def served_centre(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The doors over a running centre and its store, in a loop of their own; its address."""
+    directory: Path = tmp_path_factory.mktemp("centre")
+    listener = socket.create_server(("127.0.0.1", 0))
+    ready, stop = threading.Event(), threading.Event()
+
+    async def serve() -> None:
+        floor = FloorSettings(pace_log=directory / "pace")
+        async with centre_house(directory, heard(3, 0.3), floor, cases=3, agents=2, mode=Mode.PROGRESSIVE) as at:
+            house = house_over(
+                at.centre.store,
+                at.settings,
+                at.clock,
+                campaigns=CentreCampaigns(at.centre),
+                calling=at.centre,
+                floor=CentreFloor(at.centre),
+                registry=at.centre.registry,
+            )
+            app = create_app(house, machine_key="key-of-this-machine")
+            server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1))
+            task = asyncio.create_task(server.serve(sockets=[listener]))
+            ready.set()
+            while not stop.is_set():  # noqa: ASYNC110  # set from another thread
+                await asyncio.sleep(0.05)
+            server.should_exit = True
+            await task
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    assert ready.wait(30)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    stop.set()
+    thread.join(60)
+    listener.close()
+
+
+@pytest.mark.parametrize("over", ["memory", "centre"])
+def test_whatever_is_sent_the_answer_is_one_of_those_documented(over: str, request: pytest.FixtureRequest) -> None:
+    if over == "memory":
+        schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", request.getfixturevalue("app"))
+    else:
+        schema = schemathesis.openapi.from_url(request.getfixturevalue("served_centre") + "/api/v1/openapi.json")
     tried = 0
     for found in schema.get_all_operations():
         operation = found.ok()
@@ -51,6 +104,22 @@ def test_whatever_is_sent_the_answer_is_one_of_those_documented(app: Any) -> Non
 
         send()
     assert tried >= 20
+
+
+def test_metrics_speak_the_trades_language(served_centre: str) -> None:
+    answer = httpx.get(f"{served_centre}/metrics", headers=KEY)
+    assert answer.status_code == 200
+    names = {family.name for family in text_string_to_metric_families(answer.text)}
+    assert names >= {
+        "onrecord_cps",
+        "onrecord_erlangs",
+        "onrecord_seizures",
+        "onrecord_asr_ratio",
+        "onrecord_acd_seconds",
+        "onrecord_abandonment_ratio",
+        "onrecord_occupancy_ratio",
+        "onrecord_agents",
+    }
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

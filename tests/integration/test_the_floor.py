@@ -45,6 +45,7 @@ from dialer.pace_log import replay
 from dialer.pace_setter import restore_gated
 from tests.contract.store.world import case_line, load
 
+DESKS = ("collector", "colleague", "team_leader")
 TALKS: Script = (Provisional(after=0.05), Answer(after=0.1), Release(after=0.6))
 SILENT: Script = (Provisional(after=0.05), Release(after=0.5, cause=HangupCause.NO_ANSWER, status=480))
 
@@ -72,6 +73,7 @@ class House:
                 directory=root / "tapes", shelf=root / "shelf", low_watermark_bytes=0, announcement=False
             ),
             trunks=(TrunkSettings(name="scripted", host="127.0.0.1"),),
+            desks=tuple(DeskSettings(name=name, uri="sip:d@memory") for name in DESKS),
             store=StoreSettings(url=f"sqlite+aiosqlite:///{root / 'store.db'}"),
             vault=VaultSettings(
                 master_key=f"file:{root / 'master.json'}",
@@ -205,7 +207,7 @@ async def test_an_abandoned_person_hears_the_message_and_is_locked_out(tmp_path:
         runner = at.runner()
         runner.state = runner.state.RUNNING
         async with asyncio.timeout(10):
-            while not await runner.step():  # a gate may still be shut: the line's health is not known at once
+            while not await runner.step():  # noqa: ASYNC110  # a gate may still be shut: the health of the line is not known at once
                 await asyncio.sleep(0.05)
         at.centre.agents.pause("agent-0", "meal")  # the agent leaves while the phone rings
         await at.until(lambda: len(at.centre.switchboard) == 0 and at_rest(at))

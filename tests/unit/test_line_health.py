@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from pathlib import Path
 
@@ -25,8 +26,8 @@ async def _until(wanted: bool, health: LineHealth) -> None:
 
 async def test_keys_taken_away_close_the_line_and_brought_back_open_it(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
-    load_master_keys(settings.vault.master_key)
-    load_signing_key(settings.vault.signing_key)
+    load_master_keys(settings.vault.master_key, create=True)
+    load_signing_key(settings.vault.signing_key, create=True)
     health = LineHealth({"key service": keys_probe(settings)})
     await health.start()
     assert health.problems() == ()
@@ -92,3 +93,34 @@ def test_the_campaign_says_why() -> None:
     assert room(facts) == 0
     [gate] = [gate for gate in explain(facts) if gate.holds_back]
     assert (gate.name, gate.detail_en) == ("recorder", "the key service does not answer")
+
+
+KEY_SERVICE = """
+import base64, json, sys, pathlib
+here, verb = pathlib.Path(__file__).parent, sys.argv[1]
+ask = json.load(sys.stdin)
+if (here / f"{verb}-fails").exists():
+    sys.exit(1)
+turn = lambda text: base64.b64encode(bytes(b ^ 90 for b in base64.b64decode(text))).decode()
+if (here / "lies").exists():
+    turn = lambda text: text
+said = {"wrap": lambda: {"version": "k1", "wrapped": turn(ask["key"])}, "unwrap": lambda: {"key": turn(ask["wrapped"])}}
+print(json.dumps(said[verb]()))
+"""
+
+
+def test_a_key_service_is_asked_to_close_and_to_open(tmp_path: Path) -> None:
+    """Naming a version proves nothing: each verb that fails, and a wrong key handed back, is a problem at the next look."""
+    script = tmp_path / "kms.py"
+    script.write_text(KEY_SERVICE)
+    settings = settings_in(tmp_path, master_key=f"kms:{sys.executable} {script}")
+    load_signing_key(settings.vault.signing_key, create=True)
+    probe = keys_probe(settings)
+    assert probe() == []
+    assert probe() == []
+    for trouble in ("wrap-fails", "unwrap-fails", "lies"):
+        (tmp_path / trouble).touch()
+        assert probe() != [], trouble
+        (tmp_path / trouble).unlink()
+        assert probe() == [], f"it did not recover from {trouble}"
+        assert probe() == []

@@ -107,11 +107,11 @@ def test_a_ranged_read_fetches_only_its_chunks(tmp_path: Path) -> None:
 
 def test_rotation_rewraps_keys_and_leaves_audio_alone(tmp_path: Path) -> None:
     source, shelf = f"file:{tmp_path}/master.json", FolderShelf(tmp_path / "shelf")
-    old = DataKeys(shelf, load_master_keys(source))
+    old = DataKeys(shelf, load_master_keys(source, create=True))
     first, second = old.make("rec_1"), old.make("rec_2")
     assert old.make("rec_1") == first != second
     add_key_version(tmp_path / "master.json", "v2")
-    new = DataKeys(shelf, load_master_keys(source))
+    new = DataKeys(shelf, load_master_keys(source, create=True))
     assert new.open("rec_1") == first
     assert (new.rewrap_all(), new.rewrap_all()) == (2, 0)
     assert dict(new.versions()) == {"rec_1": "v2", "rec_2": "v2"}
@@ -121,7 +121,7 @@ def test_rotation_rewraps_keys_and_leaves_audio_alone(tmp_path: Path) -> None:
 
 
 def test_a_destroyed_key_never_comes_back(tmp_path: Path) -> None:
-    keys = DataKeys(FolderShelf(tmp_path / "shelf"), load_master_keys(f"file:{tmp_path}/m.json"))
+    keys = DataKeys(FolderShelf(tmp_path / "shelf"), load_master_keys(f"file:{tmp_path}/m.json", create=True))
     keys.make("rec_1")
     keys.destroy("rec_1", b"{}")
     for verb in (keys.open, keys.make):
@@ -133,7 +133,7 @@ def test_a_destroyed_key_never_comes_back(tmp_path: Path) -> None:
 
 def test_a_swapped_or_changed_wrapped_key_does_not_open(tmp_path: Path) -> None:
     shelf = FolderShelf(tmp_path / "shelf")
-    keys = DataKeys(shelf, load_master_keys(f"file:{tmp_path}/m.json"))
+    keys = DataKeys(shelf, load_master_keys(f"file:{tmp_path}/m.json", create=True))
     keys.make("rec_1")
     keys.make("rec_2")
     shelf.put("keys/rec_1.json", shelf.get("keys/rec_2.json"))
@@ -166,7 +166,7 @@ def test_keys_come_from_file_environment_and_command(tmp_path: Path, monkeypatch
 
 
 def test_a_key_service_wraps_and_unwraps(tmp_path: Path) -> None:
-    held = load_master_keys(f"file:{tmp_path}/m.json")
+    held = load_master_keys(f"file:{tmp_path}/m.json", create=True)
     assert isinstance(held, HeldMasterKeys)
     script = tmp_path / "kms.py"
     script.write_text(

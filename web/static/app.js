@@ -1,6 +1,8 @@
 // The page: log-in, then one view a noun. Every view loads, shows what is there, or says what to do.
 import { agendaView, caseView, casesView } from "./cases.js";
+import { deskView } from "./desk.js";
 import { campaignsView, liveView, placementsView } from "./floor.js";
+import { teamView } from "./team.js";
 import { Player } from "./player.js";
 import { empty, failure, h, keepZone, label, plain, toast, word } from "./show.js";
 import { LiveFeed, Problem, ask, keepCsrf } from "./wire.js";
@@ -8,6 +10,8 @@ import { LiveFeed, Problem, ask, keepCsrf } from "./wire.js";
 const root = document.getElementById("app");
 const player = new Player(document.getElementById("player"));
 const VIEWS = [
+  { path: "team", may: "supervise", view: teamView },
+  { path: "desk", may: "take-calls", view: deskView },
   { path: "live", may: "watch-calls", view: liveView },
   { path: "cases", may: "see-cases", view: casesView },
   { path: "agenda", may: "see-cases", view: agendaView },

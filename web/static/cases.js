@@ -1,6 +1,6 @@
 // Cases: the list, one case with everything on it, and the agenda.
 import { ask } from "./wire.js";
-import { empty, failure, h, label, length, money, pair, pill, plain, table, toastProblem, when, word } from "./show.js";
+import { empty, failure, h, label, length, money, pair, pill, plain, table, toast, toastProblem, when, word } from "./show.js";
 
 const PAGE = 50;
 
@@ -100,7 +100,7 @@ export async function caseView(app, place, id) {
     h(
       "div",
       { class: "columns" },
-      h("div", { class: "side-column" }, nextCard(page.next_actions), numbersCard(page.numbers)),
+      h("div", { class: "side-column" }, nextCard(page.next_actions), numbersCard(app, row, page.numbers)),
       h("section", { class: "card" }, h("h2", {}, label("case.timeline")), h("ol", { class: "timeline" }, timeline(page, recordings, listen, app.may("listen"), row))),
     ),
   );
@@ -119,7 +119,7 @@ function nextCard(actions) {
   );
 }
 
-function numbersCard(numbers) {
+function numbersCard(app, row, numbers) {
   return h(
     "section",
     { class: "card" },
@@ -128,8 +128,28 @@ function numbersCard(numbers) {
       h("li", { "data-state": one.state },
         h("div", {}, h("span", { class: "number" }, one.number), one.state !== "live" && pill("state", one.state)),
         h("div", { class: "quiet small" }, word("channel", one.channel), ` · ${one.contact} · ${one.relation}`),
+        app.may("take-calls") && one.state === "live" && row.state === "open" && callButton(app, row.id, one),
         h("div", { class: "tries quiet small", title: plain("case.attempts") }, `×${one.attempts}`)))),
   );
+}
+
+// Click-to-call goes the way of every call: a rule may say no, and says which.
+function callButton(app, caseId, number) {
+  const trouble = h("div", {});
+  const button = h("button", { type: "button", class: "listen", "data-call-number": number.id, onclick: async () => {
+    button.disabled = true;
+    trouble.replaceChildren();
+    try {
+      await ask(`/agents/${encodeURIComponent(app.session.name)}/calls`, { method: "POST", json: { case_id: caseId, number_id: number.id } });
+      toast([label("case.calling")], "good");
+      location.hash = "#/desk";
+    } catch (problem) {
+      trouble.replaceChildren(failure(problem));
+    } finally {
+      button.disabled = false;
+    }
+  } }, "☎ ", label("case.call"));
+  return h("div", {}, button, trouble);
 }
 
 function timeline(page, recordings, listen, mayListen, row) {

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dialer.engines.sip import sdp
-from dialer.engines.sip.conversation import Conversation
+from dialer.engines.sip.branches import Branches
 from dialer.engines.sip.dialog import ALLOW, SUPPORTED, Here
-from dialer.engines.sip.digest import Credentials
 from dialer.engines.sip.message import Request, Response, new_branch, new_tag
+from dialer.engines.sip.route import Route
 from dialer.engines.sip.sdp import Ours
 from dialer.engines.sip.session_timer import SHORTEST_SESSION
 from dialer.engines.sip.transactions import InviteClient
-from dialer.engines.sip.trunks import Line
-from dialer.engines.sip.uri import Address, MalformedMessage, read_name_address
+from dialer.engines.sip.uri import MalformedMessage, read_name_address
 
 MOST_REDIRECTS = 3
 MOST_RETRIES = 6  # 401, 407, 420, 421, 422 together, per trunk
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How an INVITE leaves: towards which address, as whom, with what."""
-
-    trunk: str
-    uri: str
-    user: str  # of our Contact
-    sender: str  # From, without a tag
-    address: Address
-    host: str  # the carrier's own name, for redirects
-    codecs: tuple[str, ...]
-    ptime: int
-    session_expires: int
-    require_100rel: bool
-    credentials: Credentials
-    headers: tuple[tuple[str, str], ...] = ()
-    media_hosts: tuple[str, ...] = ()
-    line: Line | None = None
-    registered: Callable[[], Address] | None = None  # where a phone behind a NAT is reached, now
 
 
 class Next(StrEnum):
@@ -69,6 +46,7 @@ class Attempt:
     """One INVITE over one route, with its retries for authentication and the like."""
 
     route: Route
+    branches: Branches
     call_id: str
     uri: str
     tag: str = field(default_factory=new_tag)
@@ -83,15 +61,13 @@ class Attempt:
     session_expires: int = 0
     min_se: int = SHORTEST_SESSION
     released: bool = False
-    dialogs: dict[str, Conversation] = field(default_factory=dict)
-    rseq: dict[str, int] = field(default_factory=dict)
     responses_before: int = 0  # what the line had answered when this attempt began
-    acked: set[str] = field(default_factory=set)
 
     @staticmethod
-    def over(route: Route, host: str) -> Attempt:
+    def over(route: Route, branches: Branches, host: str) -> Attempt:
         return Attempt(
             route=route,
+            branches=branches,
             call_id=f"{secrets.token_hex(12)}@{host}",
             uri=route.uri,
             session_expires=route.session_expires,

@@ -22,8 +22,8 @@ from config.identity import new_id
 from config.settings import Settings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import EngineCapabilities, EngineFull, EngineUnhealthy, Prompt, UnknownLeg
-from dialer.engines.sip.attempt import Route
 from dialer.engines.sip.news import AudioExpected, MediaAgreed, News
+from dialer.engines.sip.route import Route
 from dialer.engines.sip.switchboard import Switchboard
 from dialer.events import (
     EngineEvent,

@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from typing import Protocol
 
 from case_store.network import HangupCause
-from config.clock import Clock
 from config.errors import InvariantBroken
 from dialer.call import CallId, CallOrder, DeskOrder, LegId, LegState, can_move
-from dialer.engines.sip.attempt import Attempt, Next, Route, after_failure
+from dialer.engines.sip.attempt import Attempt, Next, after_failure
+from dialer.engines.sip.branches import Branches
 from dialer.engines.sip.causes import Release, failed
 from dialer.engines.sip.conversation import Conversation
-from dialer.engines.sip.dialog import Dialog, Here
-from dialer.engines.sip.message import Request, Response
+from dialer.engines.sip.exchange import Exchange
+from dialer.engines.sip.message import Response
+from dialer.engines.sip.route import Route
 from dialer.engines.sip.sdp import Agreed, Ours
-from dialer.engines.sip.transactions import InviteClient, Pending, Transactions
-from dialer.engines.sip.trunks import Line
+from dialer.engines.sip.transactions import InviteClient, Pending
 from dialer.events import (
     LegAnswered,
     LegDialed,
@@ -31,38 +30,6 @@ from dialer.events import (
 )
 
 log = logging.getLogger(__name__)
-
-MOST_EARLY_DIALOGS = 16  # phones that may ring at once for one INVITE
-
-
-class Exchange(Protocol):
-    """What a leg needs of the place it lives in (the switchboard)."""
-
-    transactions: Transactions
-    clock: Clock
-    here: Here
-    desk_keep_alive: float
-
-    def emit(self, event: LegEvent) -> None: ...
-    def media(self, leg: LegId, agreed: Agreed, media_hosts: tuple[str, ...]) -> None: ...
-    def answered(self, leg: LegId) -> None:
-        """The leg was answered: audio is expected from now on."""
-
-    def next_route(self, order: CallOrder, tried: frozenset[str]) -> Route | None:
-        """Another line, seized for us; None when there is none."""
-
-    def pause(self, line: Line, seconds: float) -> None: ...
-    def silent(self, line: Line) -> None:
-        """The line gave no response at all to an INVITE."""
-
-    def journal_dialed(self, leg: Leg, request: Request, route: Route) -> None: ...
-    def journal_answered(self, leg: Leg, dialog: Dialog, route: Route) -> None: ...
-    def journal_ended(self, leg: LegId) -> None: ...
-    def adopt(self, conversation: Conversation) -> None:
-        """Requests inside its dialog come to it, and its next hop passes the gate."""
-
-    def release(self, conversation: Conversation) -> None: ...
-    def ended(self, leg: Leg) -> None: ...
 
 
 class Leg:
@@ -120,7 +87,7 @@ class Leg:
 
     def _dial_over(self, route: Route) -> None:
         self._tried.add(route.trunk)
-        self._attempt = Attempt.over(route, self._exchange.here.host)
+        self._attempt = Attempt.over(route, self._branches(route), self._exchange.here.host)
         self._send_invite(self._attempt)
         self._emit(LegDialed, Origin.NEAR, trunk=route.trunk)
 
@@ -135,6 +102,10 @@ class Leg:
             request, attempt.route.address, on_response, lambda: self._on_silence(attempt)
         )
         attempt.client = client
+
+    def _branches(self, route: Route) -> Branches:
+        keep_alive = self._exchange.desk_keep_alive if isinstance(self.order, DeskOrder) else 0.0
+        return Branches(self._exchange, route, self._ours(route), self, keep_alive)
 
     def _ours(self, route: Route) -> Ours:
         return Ours(host=self._host, port=self._port, codecs=route.codecs, ptime=route.ptime, session=self._session)
@@ -181,8 +152,10 @@ class Leg:
                 self._move(LegState.PROCEEDING)
                 self._tell_progress(response, early=False)
             return
-        conversation = self._early_dialog(attempt, response)
-        if conversation is not None and not self._acknowledge_reliable(attempt, conversation, response):
+        assert attempt.client is not None
+        branches = attempt.branches
+        conversation = branches.early(attempt.client.request, response, attempt.session_expires)
+        if conversation is not None and not branches.acknowledge_reliable(conversation, response):
             return
         early = (
             bool(response.description) and conversation is not None and conversation.take_answer(response.description)
@@ -191,49 +164,6 @@ class Leg:
         self._tell_progress(response, early=early)
         if attempt.rang and isinstance(self.order, CallOrder) and "ring" not in self._timers:
             self._start("ring", self.order.ring_seconds, self._rang_too_long)
-
-    def _early_dialog(self, attempt: Attempt, response: Response) -> Conversation | None:
-        """By its To tag; a peer of RFC 2543 has none, and its early media is heard all the same (12.1.2)."""
-        tag = response.to_tag
-        if tag not in attempt.dialogs:
-            if len(attempt.dialogs) >= MOST_EARLY_DIALOGS or not (tag or response.description):
-                return None
-            attempt.dialogs[tag] = self._conversation(attempt, response)
-        return attempt.dialogs[tag]
-
-    def _conversation(self, attempt: Attempt, response: Response) -> Conversation:
-        route = attempt.route
-        assert attempt.client is not None
-        dialog = Dialog.from_response(
-            attempt.client.request, response, self._exchange.here, route.user, route.address, route.registered
-        )
-        conversation = Conversation(
-            dialog=dialog,
-            credentials=route.credentials,
-            ours=self._ours(route),
-            transactions=self._exchange.transactions,
-            user=self,
-            session_expires=attempt.session_expires,
-            keep_alive=self._exchange.desk_keep_alive if isinstance(self.order, DeskOrder) else 0.0,
-        )
-        self._exchange.adopt(conversation)
-        return conversation
-
-    def _acknowledge_reliable(self, attempt: Attempt, conversation: Conversation, response: Response) -> bool:
-        """RFC 3262 4: PRACK each reliable response once, in order. False: a repeat or one out of order."""
-        rseq = response.number("rseq")
-        if "100rel" not in response.tokens("require") or rseq is None:
-            return True
-        last = attempt.rseq.get(response.to_tag)
-        if last is not None and rseq != last + 1:
-            return False
-        attempt.rseq[response.to_tag] = rseq
-        conversation.prack(rseq, lambda answer: self._on_prack_answer(answer))
-        return True
-
-    def _on_prack_answer(self, answer: Response | None) -> None:
-        if answer is None or answer.status >= 300:
-            log.warning("leg %s: a PRACK was answered with %s", self.id, answer.status if answer else "nothing")
 
     def _move_to_progress(self, status: int, early: bool) -> None:
         if early:
@@ -249,18 +179,14 @@ class Leg:
     # The answer
 
     def _on_answer(self, attempt: Attempt, client: InviteClient, response: Response) -> None:
-        talk = self._confirm(attempt, client, response)
+        talk = attempt.branches.confirm(client.request, response, attempt.session_expires)
         if self._giving_up:  # our CANCEL crossed the answer: ACK was sent, now BYE (RFC 3261 15)
             cause, origin = self._giving_up
             self._hang_up_dialog(talk, cause)
             self._finish(cause, response.status, reason="answered while we cancelled", origin=origin)
             return
         self._talk = talk
-        for tag, other in attempt.dialogs.items():
-            if other is not talk:
-                log.info("leg %s: the early dialog %s ends unanswered", self.id, tag[:8])
-                other.close()
-                self._exchange.release(other)
+        attempt.branches.keep_only(talk)
         self._stop("ring")
         self._stop("set-up")
         if talk.closed:  # its BYE overtook its 200
@@ -295,38 +221,12 @@ class Leg:
             talk.agreed = self._speaking_to
         return talk.agreed is not None
 
-    def _confirm(self, attempt: Attempt, client: InviteClient, response: Response) -> Conversation:
-        """The dialog of a 2xx, acknowledged."""
-        tag = response.to_tag
-        talk = attempt.dialogs.get(tag)
-        if talk is None:
-            talk = attempt.dialogs[tag] = self._conversation(attempt, response)
-        else:
-            route = attempt.route
-            fresh = Dialog.from_response(
-                client.request, response, self._exchange.here, route.user, route.address, route.registered
-            )
-            fresh.local_cseq = max(talk.dialog.local_cseq, fresh.local_cseq)
-            fresh.remote_cseq = talk.dialog.remote_cseq
-            talk.dialog = fresh
-            self._exchange.adopt(talk)
-        talk.confirmed = True
-        attempt.acked.add(tag)
-        self._send_ack(talk, client)
-        return talk
-
-    def _send_ack(self, talk: Conversation, client: InviteClient) -> None:
-        ack = talk.dialog.ack(client.request.cseq[0])
-        self._exchange.transactions.send(ack.render(), talk.dialog.next_hop)
-
     def _acknowledge_late(self, attempt: Attempt, client: InviteClient, response: Response) -> None:
         """A 2xx again: ACK again. A 2xx of another branch, or after we gave up: ACK, then BYE (13.2.2.4)."""
-        known = attempt.dialogs.get(response.to_tag)
-        if known is not None and response.to_tag in attempt.acked:
-            self._send_ack(known, client)
+        if attempt.branches.acknowledged_again(client.request, response):
             return
         log.info("leg %s: a second phone answered; it is released", self.id)
-        talk = self._confirm(attempt, client, response)
+        talk = attempt.branches.confirm(client.request, response, attempt.session_expires)
         self._hang_up_dialog(talk, HangupCause.CANCELLED)
 
     def _hang_up_dialog(self, talk: Conversation, cause: HangupCause) -> None:
@@ -341,7 +241,7 @@ class Leg:
             self._finish(self._giving_up[0], status, reason=response.reason, origin=self._giving_up[1])
             return
         if attempt.heeds(response):
-            self._forget_dialogs(attempt)
+            attempt.branches.forget_early()
             self._send_invite(attempt)
             return
         retry_after = response.number("retry-after")
@@ -368,18 +268,10 @@ class Leg:
         route = self._exchange.next_route(self.order, frozenset(self._tried))
         if route is None:
             return False
-        self._forget_dialogs(attempt)
+        attempt.branches.forget_early()
         self._free_line(attempt)
         self._dial_over(route)
         return True
-
-    def _forget_dialogs(self, attempt: Attempt) -> None:
-        for tag, conversation in attempt.dialogs.items():
-            if tag not in attempt.acked:
-                conversation.close()
-                self._exchange.release(conversation)
-        attempt.dialogs = {tag: talk for tag, talk in attempt.dialogs.items() if tag in attempt.acked}
-        attempt.rseq.clear()
 
     @staticmethod
     def _free_line(attempt: Attempt) -> None:
@@ -441,9 +333,9 @@ class Leg:
         self._timers.clear()
         attempt = self._attempt
         if attempt is not None:
-            self._forget_dialogs(attempt)
+            attempt.branches.forget_early()
             self._free_line(attempt)
-        if self._talk is None and not (attempt and attempt.acked):
+        if self._talk is None and not (attempt and attempt.branches.answered):
             self._exchange.journal_ended(self.id)
         talked = self._answered_at is not None
         seconds = self._exchange.clock.monotonic() - self._answered_at if self._answered_at is not None else 0.0

@@ -13,11 +13,11 @@ from config.settings import TrunkSettings
 from dialer.call import CallOrder, DeskOrder
 from dialer.engine import EngineFull, EngineUnhealthy
 from dialer.engines.sip.addresses import look_up
-from dialer.engines.sip.attempt import Route
 from dialer.engines.sip.dialog import Here
 from dialer.engines.sip.digest import Credentials
 from dialer.engines.sip.message import on_the_wire
 from dialer.engines.sip.registrar import Registrar
+from dialer.engines.sip.route import Route
 from dialer.engines.sip.trunks import Line, Lines, dialed
 from dialer.engines.sip.uri import Address, MalformedMessage, read_uri
 

@@ -15,7 +15,6 @@ from config.clock import Clock
 from config.settings import Settings, TrunkSettings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engines.sip.addresses import TrunkAddresses
-from dialer.engines.sip.attempt import Route
 from dialer.engines.sip.conversation import Conversation
 from dialer.engines.sip.dialog import Dialog, Here, is_address
 from dialer.engines.sip.dialogs import Dialogs
@@ -27,6 +26,7 @@ from dialer.engines.sip.message import Request
 from dialer.engines.sip.news import AudioExpected, MediaAgreed, News
 from dialer.engines.sip.orphan import end_orphan
 from dialer.engines.sip.registrar import Registrar
+from dialer.engines.sip.route import Route
 from dialer.engines.sip.routing import Routing, credentials_of
 from dialer.engines.sip.sdp import Agreed
 from dialer.engines.sip.transactions import Transactions

@@ -10,10 +10,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from case_store.database import Database
-from case_store.tables import metadata
+from case_store.tables import campaign_days, metadata
 from tests.contract.store.postgres import Postgres
 
 MIGRATIONS = Path(__file__).parents[3] / "case_store" / "migrations"
@@ -123,6 +123,9 @@ async def test_data_of_every_version_comes_up_to_today(empty_url: str, start: st
         assert await connection.run_sync(_standing) == [row["id"] for _, row in ROWS]
         balance = (await connection.execute(text("SELECT balance_amount FROM cases"))).scalar_one()
         assert float(balance) == 12345.6
+        days = (await connection.execute(select(campaign_days))).all()
+        counted = [("camp_1", AT.date(), 1, 0, 0)] if start < "0008" else []
+        assert [tuple(day) for day in days] == counted, "calls of before are in the campaign's totals"
     await today.close()
 
 

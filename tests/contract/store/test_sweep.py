@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from case_store.attempts import ForbiddenMove
+from case_store.floor_reading import FloorReading
 from case_store.ledger import CallFacts
 from case_store.model import AttemptState, CaseState, Channel, NextAction, NumberState
 from case_store.network import HangupCause, ProgressCategory
@@ -82,11 +84,20 @@ async def test_a_refusal_is_kept_with_its_reason_and_its_time(store: CaseStore, 
     assert again.number_id == candidate.number_id
 
 
+@pytest.fixture
+async def nodes(store_url: str) -> AsyncIterator[tuple[CaseStore, ...]]:
+    """Five nodes over one database, each with connections of its own: nothing in a process keeps them apart."""
+    opened = [await CaseStore.open(store_url) for _ in range(5)]
+    yield tuple(opened)
+    for one in opened:
+        await one.close()
+
+
 async def test_caps_hold_exactly_when_many_book_the_same_person(
-    store: CaseStore, tmp_path: Path, now: datetime
+    nodes: tuple[CaseStore, ...], tmp_path: Path, now: datetime
 ) -> None:
-    """50 bookers, one person over 5 cases, a cap of 7: seven attempts, never eight."""
-    cap = 7
+    """50 bookers on five nodes, one person over 5 cases, a cap of 7: seven attempts, never eight."""
+    cap, store = 7, nodes[0]
     lines = [world.case_line(f"A{n}", person="SAME-ONE", mobile=f"1380013800{n}") for n in range(5)]
     report = await world.load(store, tmp_path, now, *lines)
     campaign = await world.sweep_of(store, report, now)
@@ -102,8 +113,9 @@ async def test_caps_hold_exactly_when_many_book_the_same_person(
     async def booker(place: int) -> Counter[str]:
         seen: Counter[str] = Counter()
         candidate, _ = candidates[place % 5]
+        node = nodes[place // 10]
         for _ in range(400):
-            booking = await store.attempts.book(candidate, now, judge, node=f"n{place}", purpose="manual")
+            booking = await node.attempts.book(candidate, now, judge, node=f"n{place}", purpose="manual")
             if booking.busy:
                 await asyncio.sleep(0.05)
                 continue
@@ -111,8 +123,8 @@ async def test_caps_hold_exactly_when_many_book_the_same_person(
                 seen["refused"] += 1
                 return seen
             seen["booked"] += 1
-            call, _ = await world.place(store, booking.attempt.id, now)
-            await store.calls.end(
+            call, _ = await world.place(node, booking.attempt.id, now)
+            await node.calls.end(
                 call, now, cause=HangupCause.NO_ANSWER, category=ProgressCategory.NO_ANSWER, sip_status=480
             )
         raise AssertionError("a booker starved")
@@ -121,6 +133,59 @@ async def test_caps_hold_exactly_when_many_book_the_same_person(
     assert seen == Counter(booked=cap, refused=50)
     facts = await store.ledger.facts(candidates[0][0], now)
     assert len(facts.about_debtor()) == cap
+    tally = await FloorReading(store.database).tally(campaign.id)
+    assert (tally.attempted, tally.in_flight) == (cap, 0), "the totals of the day count every booking once"
+
+
+async def test_nodes_that_claim_at_once_never_claim_the_same_case(
+    nodes: tuple[CaseStore, ...], tmp_path: Path, now: datetime
+) -> None:
+    lines = [world.case_line(f"A{n}", mobile=f"138001380{n:02d}") for n in range(60)]
+    report = await world.load(nodes[0], tmp_path, now, *lines)
+    campaign = await world.sweep_of(nodes[0], report, now)
+
+    async def claimer(place: int) -> list[str]:
+        taken: list[str] = []
+        while claimed := await nodes[place % 5].sweep.claim(campaign.id, 4, f"n{place}", now):
+            taken += [one.case_id for one in claimed]
+        return taken
+
+    taken = [case for each in await asyncio.gather(*(claimer(place) for place in range(10))) for case in each]
+    # A claimer that met only rows another one held went home early; what is left is claimed now, once.
+    taken += await claimer(0)
+    assert len(taken) == len(set(taken)) == 60
+
+
+async def test_the_days_of_a_campaign_add_up_to_its_calls(store: CaseStore, tmp_path: Path, now: datetime) -> None:
+    lines = [world.case_line(f"A{n}", mobile=f"1380013800{n}") for n in range(4)]
+    campaign = await world.sweep_of(store, await world.load(store, tmp_path, now, *lines), now)
+    answered, dropped, busy, flying = await store.sweep.claim(campaign.id, 4, "n1", now)
+    await world.whole_call(store, answered, now, ProgressCategory.ANSWERED)
+    await world.whole_call(store, busy, now + timedelta(days=1), ProgressCategory.BUSY)
+    call_id, _ = await world.place(store, await world.book(store, dropped, now), now)
+    await store.calls.answered(call_id, now)
+    await store.calls.end(
+        call_id, now + timedelta(days=1), cause=HangupCause.ABANDONED, category=ProgressCategory.ANSWERED, talked=False
+    )
+    await world.book(store, flying, now)
+    tally = await FloorReading(store.database).tally(campaign.id)
+    assert (tally.attempted, tally.answered, tally.abandoned, tally.in_flight) == (4, 2, 1, 1)
+    # An answered call counts on the day it was booked; a day without an answer says nothing about abandonment.
+    assert await store.ledger.abandonment(campaign.id, now) == ((now.date(), 2, 1),)
+    assert await store.ledger.abandonment(campaign.id, now + timedelta(days=1)) == ()
+
+
+async def test_whether_there_is_work_is_known_without_counting_all_of_it(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    lines = [world.case_line(f"A{n}", mobile=f"1380013800{n}") for n in range(6)]
+    campaign = await world.sweep_of(store, await world.load(store, tmp_path, now, *lines), now)
+    await store.sweep.claim(campaign.id, 2, "n1", now)
+    whole, quick = await store.sweep.standing(campaign.id), await store.sweep.standing(campaign.id, at_most=3)
+    assert (whole.ready, whole.claimed) == (4, 2)
+    assert (quick.ready, quick.claimed, quick.done) == (3, 2, 0)
+    assert quick.next_due == whole.next_due == now
+    assert await store.sweep.standing(campaign.id, at_most=100) == whole
 
 
 async def _candidate(store: CaseStore, campaign_id: str, case_id: str):  # type: ignore[no-untyped-def]  # tests are not typed

@@ -78,16 +78,24 @@ class Sipp:
 
 @contextlib.asynccontextmanager
 async def sipp(
-    scenario: str, folder: Path, *, port: int = 0, calls: int = 1, towards: tuple[str, int] | None = None, **keys: str
+    scenario: str,
+    folder: Path,
+    *,
+    port: int = 0,
+    calls: int = 1,
+    towards: tuple[str, int] | None = None,
+    host: str = HOST,
+    options: tuple[str, ...] = (),
+    **keys: str,
 ) -> AsyncIterator[Sipp]:
-    """SIPp playing ``tests/integration/sipp/<scenario>.xml``: called, or calling ``towards``."""
+    """SIPp playing ``tests/integration/sipp/<scenario>.xml``: called, or calling ``towards``. ``keys`` stand for [name]."""
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     text = (SCENARIOS / f"{scenario}.xml").read_text()
     for name, value in keys.items():  # SIPp's own -key does not reach into the status line
         text = text.replace(f"[{name}]", value)
     (folder / f"{scenario}.xml").write_text(text)
-    arguments = ["-sf", str(folder / f"{scenario}.xml"), "-i", HOST, "-p", str(port), "-m", str(calls)]
+    arguments = ["-sf", str(folder / f"{scenario}.xml"), "-i", host, "-p", str(port), "-m", str(calls), *options]
     arguments += ["-trace_msg", "-trace_err", "-nostdin", "-timeout", "25s", "-timeout_error", "-mp", str(free_port())]
     if towards is not None:
         arguments += ["-r", "1", f"{towards[0]}:{towards[1]}"]

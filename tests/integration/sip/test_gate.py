@@ -40,6 +40,15 @@ async def test_a_stranger_is_dropped_and_counted(tmp_path: Path) -> None:
         assert "malformed" not in ours.engine.counts, "it was dropped before it was read"
 
 
+async def test_a_strangers_sipp_hears_nothing(tmp_path: Path) -> None:
+    async with (
+        office(trunk(9)) as ours,
+        sipp("stranger", tmp_path, towards=ours.engine.address, host="127.0.0.67") as far,
+    ):
+        await far.finished()
+        assert ours.engine.counts["unknown_source"] >= 1
+
+
 async def test_requests_outside_a_call(tmp_path: Path) -> None:
     """OPTIONS 200, BYE without a dialog 481, INVITE 480, an unknown method 405, an unknown extension 420."""
     async with office(trunk(9)) as ours, sipp("strangers_requests", tmp_path, towards=ours.engine.address) as far:

@@ -8,6 +8,7 @@ from pathlib import Path
 from case_store.network import HangupCause
 from dialer.events import LegAnswered, LegDtmf, LegHeld, Origin
 from tests.integration.sip.peers import office, sipp, trunk
+from tests.integration.sip.wire import until
 
 
 async def test_the_far_side_holds_and_resumes(tmp_path: Path) -> None:
@@ -109,3 +110,18 @@ async def test_the_far_side_refreshes_the_session(tmp_path: Path) -> None:
         await far.finished()
         assert ended.cause is HangupCause.SESSION_EXPIRED
         assert ended.talk_seconds > 1.5, "the refresh in between moved the end"
+
+
+async def test_our_answer_to_a_reinvite_is_repeated_until_it_is_acknowledged(tmp_path: Path) -> None:
+    """Timers G and H."""
+    async with sipp("late_ack", tmp_path) as far, office(trunk(far.port)) as ours:
+        leg = await ours.place()
+        await ours.heard.wait(LegAnswered, leg=leg)
+        await until(lambda: "CSeq: 20 ACK" in far.log)
+        await ours.engine.hangup(leg)
+        assert (await ours.heard.ended(leg)).cause is HangupCause.NORMAL
+        await far.finished()
+        answers = [
+            part for part in far.log.split("message received")[1:] if "SIP/2.0 200" in part and "20 INVITE" in part
+        ]
+        assert len(answers) >= 3

@@ -248,3 +248,26 @@ async def test_every_leg_is_ended_when_the_engine_closes(tmp_path: Path) -> None
         assert (await ours.heard.ended(leg)).cause is HangupCause.ENGINE_SHUTDOWN
         await far.finished()
         assert not ours.heard.all(LegHeld)
+
+
+# Retransmissions
+
+
+async def test_a_refusal_that_comes_again_is_acknowledged_again(tmp_path: Path) -> None:
+    """Timer D."""
+    async with sipp("busy_again", tmp_path) as far, office(trunk(far.port)) as ours:
+        leg = await ours.place()
+        assert (await ours.heard.ended(leg)).cause is HangupCause.BUSY
+        await far.finished()
+        assert len(far.received("ACK")) >= 2  # SIPp answers an ACK it knows with its 486 again, and hears another
+
+
+async def test_a_bye_is_repeated_until_it_is_answered(tmp_path: Path) -> None:
+    """Timers E and F; SIPp answers after a while."""
+    async with sipp("deaf_bye", tmp_path) as far, office(trunk(far.port)) as ours:
+        leg = await ours.place()
+        await ours.heard.wait(LegAnswered, leg=leg)
+        await ours.engine.hangup(leg)
+        await far.finished()
+        assert len(far.received("BYE")) >= 3
+        assert len({re.search(r"branch=(\S+)", text)[1] for text in far.received("BYE")}) == 1  # type: ignore[index]  # every BYE has one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from pathlib import Path
@@ -40,6 +41,56 @@ async def test_digest_with_a_stale_nonce_and_a_challenged_bye(tmp_path: Path) ->
             assert_digest_is_right(invite, "Proxy-Authorization", "INVITE")
         assert_digest_is_right(far.received("BYE")[-1], "Authorization", "BYE")
         assert len(ours.heard.all(LegDialed)) == 1
+
+
+CHALLENGES = {
+    "two, SHA-256 wins": (
+        "401",
+        (
+            'WWW-Authenticate: Digest realm="carrier", nonce="one", algorithm=MD5, qop="auth"\n'
+            'WWW-Authenticate: Digest realm="carrier", nonce="two", algorithm=SHA-256, qop="auth"'
+        ),
+        ("Authorization", "SHA-256", "two", "auth"),
+    ),
+    "auth-int offered": (
+        "407",
+        'Proxy-Authenticate: Digest realm="carrier", nonce="n", algorithm=MD5, qop="auth,auth-int"',
+        ("Proxy-Authorization", "MD5", "n", "auth"),
+    ),
+    "auth-int only": (
+        "401",
+        'WWW-Authenticate: Digest realm="carrier", nonce="n", algorithm=SHA-256, qop="auth-int"',
+        ("Authorization", "SHA-256", "n", "auth-int"),
+    ),
+    "as in RFC 2069": ("401", 'WWW-Authenticate: Digest realm="carrier", nonce="n"', ("Authorization", "MD5", "n", "")),
+}
+
+
+@pytest.mark.parametrize("which", CHALLENGES)
+async def test_challenges_of_each_kind(tmp_path: Path, which: str) -> None:
+    """The answer computed again with hashlib alone (RFC 7616 3.4)."""
+    status, challenge, (header, algorithm, nonce, qop) = CHALLENGES[which]
+    keys = {"status": status, "challenge": challenge}
+    async with sipp("challenge", tmp_path, **keys) as far, office(trunk(far.port, **ACCOUNT)) as ours:
+        leg = await ours.place()
+        await ours.heard.wait(LegAnswered, leg=leg)
+        await ours.engine.hangup(leg)
+        await far.finished()
+        invite = far.received("INVITE")[1]
+    found = re.search(rf"^{header}: (.*)$", invite, re.MULTILINE)
+    assert found
+    given = read_params(found[1])
+
+    def hashed(text: str) -> str:
+        maker = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[algorithm]
+        return maker(text.encode(), usedforsecurity=False).hexdigest()
+
+    body = invite.strip().rpartition("\n\n")[2].replace("\n", "\r\n") + "\r\n"
+    action = f"INVITE:{given['uri']}" + (f":{hashed(body)}" if qop == "auth-int" else "")
+    tail = f"{given['nc']}:{given['cnonce']}:{qop}:" if qop else ""
+    assert given.get("qop", "") == qop
+    assert (given["algorithm"], given["nonce"]) == (algorithm, nonce)
+    assert given["response"] == hashed(f"{hashed('house:carrier:s3cret')}:{nonce}:{tail}{hashed(action)}")
 
 
 async def test_a_wrong_password_is_not_tried_for_ever(tmp_path: Path) -> None:
@@ -107,6 +158,28 @@ async def test_another_trunk_takes_over(tmp_path: Path, status: str) -> None:
             await second.finished()
             assert [event.trunk for event in ours.heard.all(LegDialed)] == ["a", "b"]
             assert (ended.cause, ended.trunk) == (HangupCause.NORMAL, "b")
+
+
+async def test_shares_by_priority_and_weight(tmp_path: Path) -> None:
+    """Two of priority 0, one without weight, are full before the one of priority 1 is used."""
+    async with (
+        sipp("answer", tmp_path / "a", calls=2) as first,
+        sipp("answer", tmp_path / "b") as second,
+        sipp("answer", tmp_path / "c") as third,
+    ):
+        lines = (
+            trunk(third.port, "c", priority=1),
+            trunk(second.port, "b", weight=0, channels=1),
+            trunk(first.port, "a", weight=10, channels=2),
+        )
+        async with office(*lines) as ours:
+            legs = [await ours.place() for _ in range(4)]
+            taken = [(await ours.heard.wait(LegAnswered, leg=leg)).trunk for leg in legs]
+            assert taken == ["a", "a", "b", "c"]
+            for leg in legs:
+                await ours.engine.hangup(leg)
+            for far in (first, second, third):
+                await far.finished()
 
 
 async def test_a_silent_trunk_is_given_up_before_the_next_is_dialed(tmp_path: Path) -> None:

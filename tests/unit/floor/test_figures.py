@@ -21,8 +21,11 @@ async def test_answers_talk_and_abandonment_are_told_as_ratios(tmp_path: Path) -
         await at.call(1, agent_id=agent.id)
         await at.call(2)  # nobody is free for it
         await at.clock.advance(60)
-        totals = CallTotals()
+        totals = CallTotals(at.clock)
+        totals.placed()
+        await at.clock.advance(59)
         for call, event in at.ended:
+            totals.placed()
             totals.ended(call, event)
         registry = CollectorRegistry()
         registry.register(FloorFigures(totals=totals, floor=at.floor, switchboard=at.switchboard, pacers=list))
@@ -32,6 +35,9 @@ async def test_answers_talk_and_abandonment_are_told_as_ratios(tmp_path: Path) -
             for sample in family.samples
         }
         assert told["onrecord_seizures_total",] == 2
+        assert told["onrecord_cps",] == 3 / 60
+        await at.clock.advance(2)
+        assert totals.cps() == 2 / 60
         assert told["onrecord_asr_ratio",] == 1.0
         assert told["onrecord_abandonment_ratio",] == 0.5
         assert told["onrecord_acd_seconds",] == (30.0 + 2.0) / 2

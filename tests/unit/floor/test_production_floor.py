@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import pytest
+import json
+from collections.abc import Callable
 
+import pytest
+from typer.testing import CliRunner
+
+from api.simulate_commands import simulate
 from config.errors import BadInput
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
+from dialer.pacing.progressive import Progressive
 from dialer.pacing.scenario import Break, Scenario
-from dialer.pacing.simulator import Day, run_day
+from dialer.pacing.simulator import Day, Watcher, run_day
+from dialer.pacing.state import Pacer
 from dialer.simulated.production_floor import ProductionFloor
 
 HALF_AN_HOUR = 0.5
+_PRODUCTION = ["--floor", "production"]
 
 
 def both(agents: int, seed: int) -> tuple[Day, Day]:
@@ -30,6 +38,38 @@ def test_half_an_hour_is_the_same_on_both_floors(agents: int) -> None:
     assert production.answers == pytest.approx(fast.answers, rel=0.1)
     assert production.utilisation == pytest.approx(fast.utilisation, abs=0.04)
     assert abs(production.drops - fast.drops) <= 3
+
+
+@pytest.mark.parametrize(
+    ("agents", "make_pacer"),
+    [
+        (3, Progressive),
+        (3, lambda: HazardPacer(0.03)),
+        (10, lambda: HazardPacer(0.03, cancels=False)),
+    ],
+)
+def test_decision_for_decision_the_same(agents: int, make_pacer: Callable[[], Pacer]) -> None:
+    # No two things happen at the very same instant here: what then comes first is not settled, on any floor.
+    scenario = Scenario(agents=agents, answer_rate=0.3, no_answer_cv=0.3)
+
+    def watch(into: list[tuple[float, int, int]]) -> Watcher:
+        return lambda _view, now, pace: into.append((round(now, 3), pace.place, len(pace.cancel)))
+
+    fast: list[tuple[float, int, int]] = []
+    production: list[tuple[float, int, int]] = []
+    run_day(FastFloor(scenario, 5), make_pacer(), hours=HALF_AN_HOUR, watch=watch(fast))
+    with ProductionFloor(scenario, 5) as floor:
+        run_day(floor, make_pacer(), hours=HALF_AN_HOUR, watch=watch(production))
+    assert len(fast) > 1000
+    assert production == fast
+
+
+def test_the_command_runs_on_it() -> None:
+    arguments = ["pacing", "--agents", "3", "--hours", "0.2", "--seeds", "2", "--json"]
+    shown = [json.loads(CliRunner().invoke(simulate, [*arguments, *more]).stdout) for more in ([], _PRODUCTION)]
+    fast, production = shown
+    assert production["answers"] == pytest.approx(fast["answers"], rel=0.2)
+    assert production["utilisation"] == pytest.approx(fast["utilisation"], abs=0.06)
 
 
 def test_a_scenario_it_cannot_play_is_refused() -> None:

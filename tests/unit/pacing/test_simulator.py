@@ -133,7 +133,7 @@ def test_the_command_prints_json() -> None:
     assert told.exit_code == 0, told.output
     found = json.loads(told.stdout)
     wanted = {"utilisation", "utilisation_se", "abandonment", "worst_half_hour", "days_over_3pct", "answers", "drops"}
-    assert wanted <= set(found)
+    assert set(found) == wanted
     assert 0.0 < found["utilisation"] < 1.0
 
 

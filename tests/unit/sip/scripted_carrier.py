@@ -15,12 +15,12 @@ from typing import Any
 from config.settings import Settings, SipSettings, TrunkSettings
 from dialer.call import CallId, CallOrder, LegId
 from dialer.engines.sip.addresses import TrunkAddresses
-from dialer.engines.sip.attempt import Route
 from dialer.engines.sip.dialog import Here
 from dialer.engines.sip.dialogs import Dialogs
 from dialer.engines.sip.journal import Journal
 from dialer.engines.sip.news import News
 from dialer.engines.sip.registrar import Registrar
+from dialer.engines.sip.route import Route
 from dialer.engines.sip.routing import Routing
 from dialer.engines.sip.switchboard import Switchboard
 from dialer.engines.sip.transactions import Transactions
