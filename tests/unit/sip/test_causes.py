@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from case_store.network import HangupCause
-from dialer.engines.sip.causes import by_q850, failed, q850_of, reason_header, released
 from dialer.engines.sip.attempt import Next, after_failure
+from dialer.engines.sip.causes import by_q850, failed, q850_of, reason_header, released
 
 
 @pytest.mark.parametrize(
