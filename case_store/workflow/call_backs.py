@@ -57,10 +57,10 @@ def _window(step: Step) -> Window:
     asked = step.event.call_at
     if asked is None:
         raise BadEvent("needs the minute of the call-back", field="call_at", remedy="give date, time and offset")
+    if not step.now < asked < step.now + 2 * FURTHEST or local_day(asked, step.zone) > step.today + FURTHEST:
+        raise BadEvent("must lie within 7 days, in the future", field="call_at", remedy="agree on another time")
     at = as_utc(asked)
     day = local_day(at, step.zone)
-    if at <= step.now or day > step.today + FURTHEST:
-        raise BadEvent("must lie within 7 days, in the future", field="call_at", remedy="agree on another time")
     number = step.number()
     if number.state is not NumberState.LIVE:
         raise BadEvent("is retired or blocked", field="number_id", remedy="agree on another number")

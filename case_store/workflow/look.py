@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from case_store.workflow.case_state import CaseState, Pending, Thread
 from config.calendars import day_begins, zone
@@ -27,7 +27,7 @@ def look_at(state: CaseState, settings: WorkflowSettings) -> datetime | None:
         edges.append(day_begins(state.promise.counts_until(settings) + _DAY, where))
     if state.funding is not None:
         edges.append(day_begins(state.funding.due + _DAY, where))
-    if state.term_ends_on is not None:
+    if state.term_ends_on is not None and state.term_ends_on < date.max:  # some banks write "never" so
         edges.append(day_begins(state.term_ends_on + _DAY, where))
     return min((edge for edge in edges if edge > state.as_of), default=None)
 

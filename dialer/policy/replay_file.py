@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from case_store.model import SOP_ORDER, Channel
 from case_store.network import ProgressCategory
@@ -51,7 +51,13 @@ def _amount(value: object) -> object:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_dated)]
+def _of_our_time(at: datetime) -> datetime:
+    if not 1990 <= at.year <= 2199:
+        raise ValueError("must lie between 1990 and 2199")
+    return at
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_dated), AfterValidator(_of_our_time)]
 Day = Annotated[date, BeforeValidator(_dated)]
 Wall = Annotated[time, BeforeValidator(_clock)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
@@ -229,7 +235,7 @@ def parse_replay(tree: object, place: str = "") -> ReplayFile:
 
 def _named(error: ValidationError, place: str) -> BadReplay:
     first = error.errors()[0]
-    field = place + ".".join(str(part) for part in first["loc"])
+    field = (place + ".".join(str(part) for part in first["loc"])).rstrip(".")
     shape = describe_shape(first.get("input"))
     kind, message = first["type"], first["msg"].removeprefix("Value error, ")
     if kind == "missing":

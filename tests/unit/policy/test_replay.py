@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from dialer.policy.replay import as_text, replay
-from dialer.policy.replay_file import BadReplay, parse_replay, read_replay
+from dialer.policy.replay_file import BadReplay, parse_replay, read_replay, read_replays
 from dialer.policy.vetting import CollectorRecord, may_dial
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "replay.json"
@@ -83,9 +83,49 @@ def test_a_number_found_by_the_look_up_is_swept() -> None:
         (("case", "numbers", 0, "e164"), "13812345678", "case.numbers.0.e164"),
         (("events", 0, "outcome"), "SHOUTED", "events.0.outcome"),
         (("colour",), "red", "colour"),
+        (("case", "balance"), True, "case.balance"),
+        (("case", "balance"), "NaN", "case.balance"),
+        (("case", "balance"), "much", "case.balance"),
+        (("case", "currency"), "yuan", "case.currency"),
+        (("case", "id"), "", "case.id"),
+        (("case", "entrusted_at"), 1772412000, "case.entrusted_at"),
+        (("case", "time_zone"), "Mars/Olympus", "case.time_zone"),
+        (("case", "address_region"), "XX", "case.address_region"),
+        (("case", "term_ends_on"), "2026-02-01", "case.term_ends_on"),
+        (("case", "numbers", 1, "id"), "work", "case.numbers.1.id"),
+        (("case", "numbers", 1, "channel"), "pigeon", "case.numbers.1.channel"),
+        (("case", "numbers", 1, "contact"), "wife", "case.numbers.1.contact"),
+        (("case", "numbers", 2, "contact"), "debtor", "case.numbers.2.contact"),
+        (("case",), [], "case"),
+        (("calendar",), {"region": "XX"}, "calendar.region"),
+        (("calendar",), {"holidays": ["1772412000"]}, "calendar.holidays.0"),
+        (("policy", "sets"), ["cn-gbt45251-2025", "cn-none"], "policy.sets.1"),
+        (("policy", "opt_outs"), [{"contact": "aunt"}], "policy.opt_outs.0.contact"),
+        (("policy", "opt_outs"), [{"number": "fax"}], "policy.opt_outs.0.number"),
+        (("policy", "agreed_hours"), [{"opens": "22:00", "closes": "02:00"}], "policy.agreed_hours.0.closes"),
+        (("policy", "agreed_hours"), [{"opens": "08:00+08:00", "closes": "09:00"}], "policy.agreed_hours.0.opens"),
+        (
+            ("policy", "inconvenient"),
+            [{"opens": "12:00", "closes": "13:00", "weekdays": [0]}],
+            "policy.inconvenient.0.weekdays.0",
+        ),
+        (("past_calls",), [{"at": "2026-03-01T09:00:00+08:00", "number": "fax"}], "past_calls.0.number"),
+        (("past_calls",), [{"at": "2026-04-01T09:00:00+08:00", "number": "work"}], "past_calls.0.at"),
+        (
+            ("past_calls",),
+            [{"at": "2026-03-01T09:00:00+08:00", "number": "work", "category": "busy", "conversation": True}],
+            "past_calls.0.category",
+        ),
+        (("events", 0, "at"), "2026-03-01T09:00:00+08:00", "events.0.at"),
+        (("events", 1, "at"), "2026-03-02T09:00:01+08:00", "events.1.at"),
+        (("events", 0, "number"), "nobody", "events.0.number"),
+        (("events", 0, "found"), {"id": "x", "e164": "+8613800138000", "channel": "mobile"}, "events.0.found"),
+        (("events", 2, "on"), "soon", "events.2.on"),
+        (("now",), "2026-03-02T09:00:00+08:00", "now"),
+        (("settings",), {"promise_days": 0}, "settings.promise_days"),
     ],
 )
-def test_a_wrong_file_is_refused_by_name_of_the_field(path: tuple[Any, ...], value: str, field: str) -> None:
+def test_a_wrong_file_is_refused_by_name_of_the_field(path: tuple[Any, ...], value: Any, field: str) -> None:
     tree: Any = example()
     spot = tree
     for step in path[:-1]:
@@ -94,13 +134,51 @@ def test_a_wrong_file_is_refused_by_name_of_the_field(path: tuple[Any, ...], val
     with pytest.raises(BadReplay) as caught:
         parse_replay(tree)
     assert caught.value.field == field
+    assert caught.value.remedy
 
 
-def test_unknown_numbers_and_unreadable_files_are_refused(tmp_path: Path) -> None:
-    tree = example(events=[{"at": "2026-03-02T09:10:00+08:00", "outcome": "NO_ANSWER", "number": "nobody"}])
+def test_a_misspelt_outcome_is_answered_with_the_nearest() -> None:
     with pytest.raises(BadReplay) as caught:
-        replay(parse_replay(tree))
-    assert caught.value.field == "events.0.number"
+        parse_replay(example(events=[{"at": "2026-03-02T09:10:00+08:00", "outcome": "SELF_PROMIS"}]))
+    assert "SELF_PROMISE" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "shape"),
+    [
+        ('{"case": 1, "case": 2}', "case", "duplicate"),
+        ('{"case": {"balance": NaN}}', "FILE", "NaN"),
+        ('{"case": \n {,}', "FILE", "line 2"),
+        ("[]", "FILE", "empty list"),
+        ("[1]", "0", "int"),
+        ("7", "FILE", "int"),
+        ("[" * 100_000, "FILE", "brackets"),
+    ],
+)
+def test_what_is_no_replay_at_all_says_where(tmp_path: Path, text: str, field: str, shape: str) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(BadReplay) as caught:
+        read_replays(file)
+    assert (caught.value.field or "").endswith(field)
+    assert shape in (caught.value.shape or "")
+
+
+def test_a_list_of_cases_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    file.write_text(json.dumps([example(), example()]), encoding="utf-8-sig")
+    read = read_replays(file)
+    assert isinstance(read, tuple)
+    assert len(read) == 2
+    broken = example()
+    broken["now"] = "2020-01-01T00:00:00+00:00"
+    file.write_text(json.dumps([example(), broken]), encoding="utf-8")
+    with pytest.raises(BadReplay) as caught:
+        read_replays(file)
+    assert caught.value.field == "1.now"
+
+
+def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     broken = tmp_path / "x.json"
     broken.write_text("{", encoding="utf-8")
     for file in (broken, tmp_path / "none.json"):
