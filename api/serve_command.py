@@ -55,6 +55,7 @@ async def _serve(settings: Settings, ready: Any) -> None:
 async def _serve_centre(settings: Settings, ready: Any) -> None:
     """With a trunk this process dials too: the centre and its doors, ended together."""
     clock = SystemClock()
+    settings = with_dialog_journal(settings)
     engine = SipTrunkEngine(settings, clock, MediaRelay.from_settings(settings))
     async with Centre.open(settings, CentreParts(engine=engine, clock=clock)) as centre:
         await centre.open_floor()
@@ -63,3 +64,11 @@ async def _serve_centre(settings: Settings, ready: Any) -> None:
             centre.store, settings, clock, campaigns=CentreCampaigns(centre), calling=centre, registry=centre.registry
         )
         await serve_doors(house, ready=ready)
+
+
+def with_dialog_journal(settings: Settings) -> Settings:
+    """A node always knows which lines it has up, so that its next start ends what a crash left: beside the tapes by default."""
+    if settings.sip.journal is not None:
+        return settings
+    place = settings.recording.directory.parent / "dialogs.journal"
+    return settings.model_copy(update={"sip": settings.sip.model_copy(update={"journal": place})})

@@ -84,7 +84,10 @@ class SipSettings(Section):
     )
     max_legs: Annotated[int, Field(ge=1, le=20000)] = 1000
     journal: Annotated[
-        Path | None, Field(description="Open dialogs, so that a restart ends those a crash left; none: off")
+        Path | None,
+        Field(
+            description="Open dialogs, so that a restart ends those a crash left; default of serve: beside the tapes"
+        ),
     ] = None
     desk_options_seconds: Annotated[
         float, Field(ge=0, le=3600, description="OPTIONS to a desk without a session timer; 0: none")

@@ -48,6 +48,7 @@ Answer = TypeVar("Answer")
 
 PACE_PATIENCE = 1.0  # seconds ``place`` waits for a trunk's calls-a-second limit before EngineFull
 CLOSE_PATIENCE = 5.0
+_RELAY_STARTS = 3  # at a node's start; later it is tried for ever
 _RELAY_RETRY = (0.1, 0.5, 1.0, 2.0, 5.0)
 _END: Any = object()
 
@@ -140,14 +141,26 @@ class SipTrunkEngine:
             self._start_media(), self._await_signal(self._board.start()), return_exceptions=True
         )
         if failed := [one for one in started if isinstance(one, BaseException)]:
+            if not isinstance(started[1], BaseException):
+                await self._await_signal(self._board.close(CLOSE_PATIENCE))  # until the orphans' far sides have answered
             await self._stop_thread()
+            self._loop = None  # nothing is left to close
             await self._relay.close()
             raise failed[0]
         self._spawn(self._watch_relay())
 
     async def _start_media(self) -> None:
-        for left in await self._relay.start():
-            await self._relay.close_leg(left.leg)  # the calls of an earlier process: their tapes are finished here
+        for tries_left in range(_RELAY_STARTS - 1, -1, -1):
+            try:
+                for left in await self._relay.start():
+                    await self._relay.close_leg(
+                        left.leg
+                    )  # the calls of an earlier process: their tapes are finished here
+                return
+            except words.RelayUnhealthy as error:  # killed while it woke up: that alone keeps no node from starting
+                log.error("the media relay could not be started (%d tries left): %s", tries_left, error)
+                if tries_left == 0:
+                    raise
 
     async def close(self) -> None:
         if self._closing or self._loop is None:
