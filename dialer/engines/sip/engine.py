@@ -12,6 +12,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, cast
 
@@ -105,6 +106,7 @@ class SipTrunkEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._begun: Future[None] | None = None
 
     @property
     def capabilities(self) -> EngineCapabilities:
@@ -130,19 +132,28 @@ class SipTrunkEngine:
 
     # Life
 
-    async def start(self) -> None:
-        """Raises RelayUnhealthy, OSError when the port is taken."""
+    def begin(self) -> None:
+        """Signalling wakes up in its thread, and the lines a dead process left up are ended, whatever else the node still has
+        to load. ``start`` follows. Call it where ``start`` will be: in the dialer's loop.
+        """
         self._home = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sip-signalling", daemon=True)
         self._thread.start()
+        self._begun = asyncio.run_coroutine_threadsafe(self._board.start(), self._loop)
+
+    async def start(self) -> None:
+        """Raises RelayUnhealthy, OSError when the port is taken."""
+        if self._begun is None:
+            self.begin()
+        assert self._begun is not None
         # Side by side: whoever a crash left on a line is not kept there by a relay that takes its time, or never comes.
-        started = await asyncio.gather(
-            self._start_media(), self._await_signal(self._board.start()), return_exceptions=True
-        )
+        started = await asyncio.gather(self._start_media(), asyncio.wrap_future(self._begun), return_exceptions=True)
         if failed := [one for one in started if isinstance(one, BaseException)]:
             if not isinstance(started[1], BaseException):
-                await self._await_signal(self._board.close(CLOSE_PATIENCE))  # until the orphans' far sides have answered
+                await self._await_signal(
+                    self._board.close(CLOSE_PATIENCE)
+                )  # until the orphans' far sides have answered
             await self._stop_thread()
             self._loop = None  # nothing is left to close
             await self._relay.close()
