@@ -127,6 +127,8 @@ class MediaRelay:
     async def start(self) -> tuple[LegState, ...]:
         """Attach or start; returns the legs a surviving relay still holds. Raises RelayUnhealthy."""
         self._runtime_dir.mkdir(parents=True, exist_ok=True)
+        while not self._events.empty():  # the last words of a relay that is gone
+            self._events.get_nowait()
         if not await self._connect():
             await self._spawn()
         loop = asyncio.get_running_loop()

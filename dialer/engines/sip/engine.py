@@ -12,6 +12,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from case_store.network import HangupCause
@@ -44,6 +45,7 @@ Answer = TypeVar("Answer")
 
 PACE_PATIENCE = 1.0  # seconds ``place`` waits for a trunk's calls-a-second limit before EngineFull
 CLOSE_PATIENCE = 5.0
+_RELAY_STARTS = 3  # at a node's start; later it is tried for ever
 _END: Any = object()
 
 
@@ -68,6 +70,7 @@ class SipTrunkEngine:
         self._side = RelaySide(
             relay, clock, settings.sip.bind_host, self._legs, self._publish, self._end_leg, self._end_legs
         )
+        self._begun: Future[None] | None = None
 
     @property
     def capabilities(self) -> EngineCapabilities:
@@ -93,25 +96,46 @@ class SipTrunkEngine:
 
     # Life
 
-    async def start(self) -> None:
-        """Raises RelayUnhealthy, OSError when the port is taken."""
+    def begin(self) -> None:
+        """Signalling wakes up in its thread, and the lines a dead process left up are ended, whatever else the node still has
+        to load. ``start`` follows. Call it where ``start`` will be: in the dialer's loop.
+        """
         self._home = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sip-signalling", daemon=True)
         self._thread.start()
+        self._begun = asyncio.run_coroutine_threadsafe(self._board.start(), self._loop)
+
+    async def start(self) -> None:
+        """Raises RelayUnhealthy, OSError when the port is taken."""
+        if self._begun is None:
+            self.begin()
+        assert self._begun is not None
         # Side by side: whoever a crash left on a line is not kept there by a relay that takes its time, or never comes.
-        started = await asyncio.gather(
-            self._start_media(), self._await_signal(self._board.start()), return_exceptions=True
-        )
+        started = await asyncio.gather(self._start_media(), asyncio.wrap_future(self._begun), return_exceptions=True)
         if failed := [one for one in started if isinstance(one, BaseException)]:
+            if not isinstance(started[1], BaseException):
+                await self._await_signal(
+                    self._board.close(CLOSE_PATIENCE)
+                )  # until the orphans' far sides have answered
             await self._stop_thread()
+            self._loop = None  # nothing is left to close
             await self._relay.close()
             raise failed[0]
         self._spawn(self._side.watch())
 
     async def _start_media(self) -> None:
-        for left in await self._relay.start():
-            await self._relay.close_leg(left.leg)  # the calls of an earlier process: their tapes are finished here
+        for tries_left in range(_RELAY_STARTS - 1, -1, -1):
+            try:
+                for left in await self._relay.start():
+                    await self._relay.close_leg(
+                        left.leg
+                    )  # the calls of an earlier process: their tapes are finished here
+                return
+            except words.RelayUnhealthy as error:  # killed while it woke up: that alone keeps no node from starting
+                log.error("the media relay could not be started (%d tries left): %s", tries_left, error)
+                if tries_left == 0:
+                    raise
 
     async def close(self) -> None:
         if self._closing or self._loop is None:
