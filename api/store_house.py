@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from api.casework import StoreCasework
 from api.evidence_desk import EvidenceDesk
 from api.house import Calling, Campaigns, Check, House, Tapes
+from api.masking_desk import MaskingDesk
 from api.vault_tapes import VaultTapes
 from case_store.accounts import Accounts
 from case_store.audit import AuditLog
@@ -61,9 +62,16 @@ def house_over(
         audit=AuditLog(store.database, load_signing_key(settings.vault.signing_key)),
         calling=calling,
         evidence=EvidenceDesk(store, settings),
+        masking=masking_desk(store, settings),
         checks=(StoreCheck(store), *checks),
         registry=registry or CollectorRegistry(),
     )
+
+
+def masking_desk(store: CaseStore, settings: Settings) -> MaskingDesk:
+    signing = load_signing_key(settings.vault.signing_key)
+    audit = AuditLog(store.database, signing)
+    return MaskingDesk(settings, store.recordings, audit, open_shelf(settings), signing.verifier())
 
 
 def vault_tapes(store: CaseStore, settings: Settings) -> VaultTapes:

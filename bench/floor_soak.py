@@ -166,7 +166,7 @@ async def _dial(centre: Centre, campaign_id: str, *, agents: int, lines: int, se
     facts = [fact for row in rows if (fact := recorded(row)) is not None]
     by_call = {fact.call_id: fact for fact in facts}
     ended = [signalled(call) async for call in ProofReads(centre.store.database).ended_calls(None, None)]
-    proof = reconcile(ended, facts, None, centre.settings.bill).as_json()
+    proof = reconcile(ended, facts, None, centre.settings.bill)
     waits = sorted(
         1000 * (call.bridged_at - call.answered_at).total_seconds()
         for call in answered
@@ -183,7 +183,7 @@ async def _dial(centre: Centre, campaign_id: str, *, agents: int, lines: int, se
         unrecorded=sum(
             call.id not in by_call or by_call[call.id].seconds < call.talk_seconds - 0.5 for call in answered
         ),
-        findings=dict(proof["by_class"]),
+        findings=proof.by_class(),
         occupancy=busy / max(1, looks * agents),
         most_legs=most,
         patch_ms=tuple(wait for wait in waits if wait < 1000 * centre.settings.floor.patience_seconds),

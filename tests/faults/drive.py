@@ -24,8 +24,9 @@ from typing import Any
 
 import soundfile
 
+from recording.dossier import manifest_name
 from recording.manifest import read_manifest
-from recording.seal_job import manifest_name, open_object, open_seal_room
+from recording.seal_job import open_object, open_seal_room
 from recording.tape_reading import read_tape
 from tests.faults.control import read_ledger, settings_of
 from tests.rtp_phone import packet
