@@ -428,7 +428,7 @@ def _table(console: Console, title: str, columns: tuple[str, ...], rows: list[di
         return
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows[:200]:
         table.add_row(*(str(row[column] if row[column] is not None else "-") for column in columns))
     console.print(table)
