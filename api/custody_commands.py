@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from api.masking_desk import MaskingDesk
 from api.speaking import Json, say
 from case_store.audit_chain import AuditFact
 from case_store.calls import Recordings
@@ -17,6 +19,7 @@ from case_store.custody import change_hold
 from config.errors import BadInput
 from config.settings import load_settings
 from recording.key_source import add_key_version
+from recording.masking import MaskOrder
 
 keys_app = typer.Typer(help="Master keys: which versions close recordings, and rotation without rewriting audio.")
 hold_app = typer.Typer(help="Legal holds: a held recording is never disposed of, whatever its date.")
@@ -103,6 +106,37 @@ def _hold(recording_id: str, on: bool, actor: str, reason: str, as_json: bool) -
     said = run_proof(run(), as_json)
     state = "held" if on else "not held"
     say(as_json, said, lambda console: console.print(f"{recording_id} is {state}"))
+
+
+def mask(
+    recording_id: str,
+    from_ms: Annotated[int, typer.Option(help="Where the sensitive moment begins, ms from the recording's start")],
+    actor: Actor,
+    reason: Reason,
+    to_ms: Annotated[int | None, typer.Option(help="Where it ends; none: with the recording")] = None,
+    as_json: Json = False,
+) -> None:
+    """Silence a sensitive moment after the seal in all that is played, exported or packed; the master stays."""
+    from api.proof_commands import proof_room, run_proof
+
+    async def run() -> dict[str, Any]:
+        order = MaskOrder(
+            recording_id=recording_id,
+            from_ms=from_ms,
+            to_ms=to_ms,
+            actor=actor,
+            reason=reason,
+            at=datetime.now(UTC),
+        )
+        async with proof_room(load_settings()) as room:
+            desk = MaskingDesk(
+                room.settings, Recordings(room.database), room.audit, room.shelf, room.signing.verifier()
+            )
+            masks = await desk.mask(order)
+            return {"recording_id": recording_id, "masks": [asdict(one) for one in masks]}
+
+    said = run_proof(run(), as_json)
+    say(as_json, said, lambda console: console.print(f"{len(said['masks'])} stretches of {recording_id} are silent"))
 
 
 def _show_versions(console: Console, said: dict[str, Any]) -> None:

@@ -28,8 +28,10 @@ class EvidenceDesk:
             signing=signing,
         )
 
-    async def ask(self, recording_id: str, *, actor: str, reason: str, now: datetime) -> int:
-        return await ask_for_evidence(self._room, recording_id, actor, reason, now)
+    async def ask(self, recording_id: str, *, actor: str, reason: str, now: datetime, unmasked: bool = False) -> int:
+        return await ask_for_evidence(self._room, recording_id, actor, reason, now, unmasked=unmasked)
 
-    async def pack(self, recording_id: str, request: int, *, approver: str, out: Path, now: datetime) -> None:
-        await make_pack(self._room, recording_id, request, approver, out, now)
+    async def pack(
+        self, recording_id: str, request: int, *, approver: str, out: Path, now: datetime, may_unmask: bool
+    ) -> None:
+        await make_pack(self._room, recording_id, request, approver, out, now, may_unmask=may_unmask)

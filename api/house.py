@@ -35,6 +35,8 @@ from config.clock import Clock
 from config.settings import Settings
 from dialer.campaigns import CampaignView, Gate, LiveCall, Mode
 from dialer.desk_views import Decision, PaceView
+from recording.masking import MaskOrder
+from recording.recordings import Mask
 
 
 class Accounts(Protocol):
@@ -185,11 +187,23 @@ class Calling(Protocol):
         """The call's outcome is entered: whoever talked is free for the next one."""
 
 
-class Evidence(Protocol):
-    """Evidence packs, by two people."""
+class Masking(Protocol):
+    """Sensitive moments masked after the seal."""
 
-    async def ask(self, recording_id: str, *, actor: str, reason: str, now: datetime) -> int: ...
-    async def pack(self, recording_id: str, request: int, *, approver: str, out: Path, now: datetime) -> None:
+    async def masks(self, recording_id: str) -> Sequence[Mask]: ...
+    async def mask(self, order: MaskOrder) -> Sequence[Mask]:
+        """Silent in every copy from now on; all masks as they stand. Raises ``BadInput`` outside the recording."""
+
+
+class Evidence(Protocol):
+    """Evidence packs, by two people. ``unmasked``: with the master of a recording in which something is masked."""
+
+    async def ask(
+        self, recording_id: str, *, actor: str, reason: str, now: datetime, unmasked: bool = False
+    ) -> int: ...
+    async def pack(
+        self, recording_id: str, request: int, *, approver: str, out: Path, now: datetime, may_unmask: bool
+    ) -> None:
         """Raises ``OnePersonOnly`` when the approver asked, ``BadInput`` for an unknown request."""
 
 
@@ -215,6 +229,7 @@ class House:
     events: EventFeed
     audit: Audit
     evidence: Evidence | None = None
+    masking: Masking | None = None
     calling: Calling | None = None  # none: no dialer runs in this process
     floor: FloorDoors = NO_FLOOR
     casework: Casework = field(default_factory=lambda: NO_CASEWORK)

@@ -25,9 +25,11 @@ class Permission(StrEnum):
     SEE_HEALTH = "see-health"
     SEE_METRICS = "see-metrics"
     MASK_CALLS = "mask-calls"
+    MASK_RECORDINGS = "mask-recordings"  # after the seal
     GIVE_EVIDENCE = "give-evidence"
     TAKE_CALLS = "take-calls"  # sit at a desk
     SUPERVISE = "supervise"  # others' desks: listen, whisper, join, pause, log out
+    GIVE_UNMASKED = "give-unmasked"  # evidence with the master of a masked recording
     ENTER_OUTCOMES = "enter-outcomes"  # what a call or a visit came to
     LOOK_UP = "look-up"  # numbers from lawful sources
     ASK_APPROVAL = "ask-approval"  # registry, visit, waiver, extension
@@ -61,6 +63,7 @@ MAY: dict[Role, frozenset[Permission]] = {
             _P.RUN_CAMPAIGNS,
             _P.LOAD_PLACEMENTS,
             _P.MASK_CALLS,
+            _P.MASK_RECORDINGS,
             _P.GIVE_EVIDENCE,
             _P.TAKE_CALLS,
             _P.SUPERVISE,
@@ -71,7 +74,7 @@ MAY: dict[Role, frozenset[Permission]] = {
             _P.LEAD,
         }
     ),
-    Role.QA: frozenset({_P.SEE_CASES, _P.SEE_COVERAGE, _P.LISTEN}),
+    Role.QA: frozenset({_P.SEE_CASES, _P.SEE_COVERAGE, _P.LISTEN, _P.MASK_RECORDINGS}),
     Role.COMPLIANCE: frozenset(
         {
             _P.SEE_CASES,
@@ -80,7 +83,9 @@ MAY: dict[Role, frozenset[Permission]] = {
             _P.WATCH_CALLS,
             _P.SEE_USERS,
             _P.SEE_HEALTH,
+            _P.MASK_RECORDINGS,
             _P.GIVE_EVIDENCE,
+            _P.GIVE_UNMASKED,
             _P.APPROVE,
             _P.APPROVE_REGISTRY,
             _P.LIFT_HOLDS,

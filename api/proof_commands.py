@@ -27,24 +27,31 @@ from case_store.audit_file import CommandAnchor, FileAnchor, read_heads
 from case_store.calls import Calls, Recordings
 from case_store.database import Database
 from case_store.proof_reads import ProofReads, StoredRecording
-from config.errors import BadInput, OnrecordError
+from config.errors import BadInput, OnrecordError, Refused
 from config.settings import Settings, load_settings
 from recording.bill import read_bill
+from recording.dossier import Dossier, amendments_noted, read_dossier
 from recording.evidence import PackOrder, write_pack
-from recording.export import ExportChannels, ExportFormat, ExportOrder, export_sound
+from recording.export import ExportChannels, ExportFormat, ExportOrder, render, write_export
 from recording.first_keys import first_keys
 from recording.from_store import SEALED_STATES, kept, recorded_beside, signalled
 from recording.keys import DataKeys, load_master_keys
-from recording.manifest import Manifest, ManifestChain, read_manifest
-from recording.reconcile import reconcile
+from recording.manifest import ManifestChain
+from recording.reconcile import GapClass, ReconcileReport, reconcile
 from recording.retention import RetainReport, dispose, due, plan
-from recording.seal_job import manifest_name, open_object, recording_from
+from recording.seal_job import open_object
 from recording.shelf import Shelf, open_shelf
 from recording.signing import SigningKey, load_signing_key
-from recording.verify import manifest_head_chain, verify
+from recording.verify import VerifyReport, manifest_head_chain, verify
 
 _T = TypeVar("_T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
+
+
+class NotForThisRole(Refused):
+    """What is masked is given out only by people who may, and who say so."""
+
+    error_id = "not-for-this-role"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +72,12 @@ class ProofRoom:
         """Heads kept by this node, and those outside: only the latter stand against somebody who has this machine."""
         own, outside = self.settings.vault.state / "heads", self.settings.vault.anchor_file
         return [head for place in (own, outside) if place is not None and place.exists() for head in read_heads(place)]
+
+    def own_end(self) -> AuditHead:
+        """Where this node's own index says its chain of manifests ends: not even the newest may be gone."""
+        vault = self.settings.vault
+        chain = ManifestChain(vault.state, vault.node)
+        return chain.signed_head(manifest_head_chain(vault.node), datetime.now(UTC), self.signing)
 
 
 @asynccontextmanager
@@ -94,6 +107,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export_command)
     app.command("evidence")(evidence_command)
     app.command("anchor")(anchor_command)
+    app.command("mask")(custody_commands.mask)
     app.add_typer(custody_commands.keys_app, name="keys")
     app.add_typer(custody_commands.hold_app, name="hold")
 
@@ -104,10 +118,10 @@ def verify_command(
 ) -> None:
     """Check every recording and the audit log: any changed bit, deletion, reordering or truncation."""
 
-    async def run() -> dict[str, Any]:
+    async def run() -> VerifyReport:
         async with proof_room(load_settings()) as room:
             known = {row.recording_id: row.sha256 or "" async for row in room.reads.recordings(*SEALED_STATES)}
-            anchored = room.anchored()
+            anchored = [*room.anchored(), room.own_end()]
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as progress:
                 task = progress.add_task("recordings", total=len(known) or None)
                 report = verify(
@@ -119,14 +133,15 @@ def verify_command(
                     tick=lambda done: progress.update(task, completed=done),
                 )
             report.add_audit(*await room.audit.check(room.signing.verifier(), anchored))
-            return report.as_json()
+            return report
 
-    said = run_proof(run(), as_json)
+    found = run_proof(run(), as_json)
+    said = found.as_json()
     if not as_json:
         console = Console()
         console.print(
-            f"{said['recordings_ok']} of {said['recordings']} recordings hold "
-            f"({said['disposed']} disposed of), {said['audit_entries']} audit entries"
+            f"{found.recordings_ok} of {found.recordings} recordings hold "
+            f"({found.disposed} disposed of), {found.audit_entries} audit entries"
         )
         _table(console, "What does not hold", ("kind", "id", "detail"), said["failures"])
     _finish(said, as_json, 1 if said["failures"] else 0)
@@ -140,7 +155,7 @@ def reconcile_command(
 ) -> None:
     """Our signalling × the recordings × the carrier's bill, per call, leg and channel."""
 
-    async def run() -> dict[str, Any]:
+    async def run() -> ReconcileReport:
         settings = load_settings()
         bill = read_bill(carrier_bill, settings.bill) if carrier_bill is not None else None
         begin, end = _aware(since), _aware(until)
@@ -151,17 +166,20 @@ def reconcile_command(
         async with proof_room(settings) as room:
             calls = [signalled(call) async for call in room.reads.ended_calls(begin, end)]
             facts = await recorded_beside(room.reads, calls, begin, end)
-            return reconcile(calls, facts, bill, settings.bill).as_json()
+            return reconcile(calls, facts, bill, settings.bill)
 
-    said = run_proof(run(), as_json)
+    report = run_proof(run(), as_json)
+    said = report.as_json()
+    if report.hint:
+        Console(stderr=True).print(f"[yellow]{report.hint}")
     if not as_json:
         console = Console()
-        console.print(f"{said['clean']} of {said['calls']} calls are clean")
-        if said.get("hint"):
-            console.print(f"[yellow]{said['hint']}")
+        billed = "" if report.billed is None else f", {report.billed} lines on the bill"
+        console.print(f"{report.clean} of {report.calls} calls are clean{billed}")
+        for found, count in sorted(report.by_class().items()):
+            console.print(f"  {found}: {count}{' (critical)' if GapClass(found).is_critical else ''}")
         _table(console, "Gaps", ("class", "call_id", "leg", "channel", "detail"), said["gaps"])
-    critical = any(gap["critical"] for gap in said["gaps"])
-    _finish(said, as_json, 3 if critical else 1 if said["gaps"] else 0)
+    _finish(said, as_json, 3 if report.critical else 1 if report.gaps else 0)
 
 
 def retain_command(
@@ -241,10 +259,20 @@ def export_command(
             template=template,
         )
         async with proof_room(load_settings()) as room:
-            manifest, master = _open_master(room, recording_id)
-            await _audit(room, now, actor, "recording.exported", recording_id, from_ms=from_ms, to_ms=to_ms)
-            made = export_sound(master, recording_from(manifest), order, out, now)
-            return {"path": str(made.path), "sha256": made.sha256, "provenance": dict(made.provenance)}
+            dossier, master, _ = await _open_master(room, recording_id)
+            made = render(master, dossier.recording, order, now)
+            detail = {
+                "from_ms": from_ms,
+                "to_ms": to_ms,
+                "channels": channels.value,
+                "format": file_format.value,
+                "file": made.name,
+                "sha256": made.sha256,
+                "reason": reason,
+            }
+            await _audit(room, now, actor, "recording.exported", recording_id, **detail)
+            path = write_export(made, out)
+            return {"path": str(path), "sha256": made.sha256, "provenance": dict(made.provenance)}
 
     said = run_proof(run(), as_json)
     if not as_json:
@@ -258,6 +286,9 @@ def evidence_command(
     reason: Annotated[str, typer.Option(help="What for, when asking")] = "",
     approve: Annotated[int | None, typer.Option(help="The number of the request that is approved")] = None,
     out: Annotated[Path | None, typer.Option(help="Where the pack goes, when approving")] = None,
+    unmasked: Annotated[
+        bool, typer.Option("--unmasked", help="With the master although something is masked; both people say so")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """An evidence pack, by two people: one asks (prints a number), another approves that number and gets the pack."""
@@ -266,11 +297,11 @@ def evidence_command(
         now = datetime.now(UTC)
         async with proof_room(load_settings()) as room:
             if approve is None:
-                seq = await ask_for_evidence(room, recording_id, actor, reason, now)
+                seq = await ask_for_evidence(room, recording_id, actor, reason, now, unmasked=unmasked)
                 return {"request": seq, "recording_id": recording_id}
             if out is None:
                 raise BadInput("a pack needs a place", field="out", remedy="name the zip file to write")
-            return await make_pack(room, recording_id, approve, actor, out, now)
+            return await make_pack(room, recording_id, approve, actor, out, now, may_unmask=unmasked)
 
     said = run_proof(run(), as_json)
     if not as_json:
@@ -278,37 +309,53 @@ def evidence_command(
     _finish(said, as_json, 0)
 
 
-async def ask_for_evidence(room: ProofRoom, recording_id: str, actor: str, reason: str, now: datetime) -> int:
-    """The number of the request. Raises ``BadInput`` without a reason."""
+async def ask_for_evidence(
+    room: ProofRoom, recording_id: str, actor: str, reason: str, now: datetime, *, unmasked: bool = False
+) -> int:
+    """The number of the request. ``unmasked``: for the master of a masked recording. Raises ``BadInput``."""
     if not reason.strip():
         raise BadInput("a request needs a reason", field="reason", remedy="say what the evidence is for")
-    return await _audit(room, now, actor, "evidence.asked", recording_id, reason=reason)
+    return await _audit(room, now, actor, "evidence.asked", recording_id, reason=reason, unmasked=unmasked)
 
 
 async def make_pack(
-    room: ProofRoom, recording_id: str, request: int, approver: str, out: Path, now: datetime
+    room: ProofRoom, recording_id: str, request: int, approver: str, out: Path, now: datetime, *, may_unmask: bool
 ) -> dict[str, Any]:
+    """``may_unmask``: the approver may give out what is masked, and says so. Raises ``NotForThisRole``."""
     entries = await room.audit.about(recording_id)
     asked = next((one for one in entries if one.seq == request and one.fact.action == "evidence.asked"), None)
     if asked is None:
         raise BadInput("there is no such request for this recording", field="approve", remedy="ask first")
-    order = PackOrder(requester=asked.fact.actor, approver=approver, reason=str(asked.fact.detail["reason"]))
-    manifest, master = _open_master(room, recording_id)
-    call = await Calls(room.database).get(str(manifest.body["call_id"]))
+    wanted = asked.fact.detail
+    order = PackOrder(
+        requester=asked.fact.actor,
+        approver=approver,
+        reason=str(wanted["reason"]),
+        unmasked=bool(wanted.get("unmasked")),
+    )
+    if order.unmasked and not may_unmask:
+        raise NotForThisRole(
+            "this request is for what is masked, and this approval is not",
+            field="unmasked",
+            remedy="compliance approves it (--unmasked on the command line), or ask again without it",
+        )
+    dossier, master, data_key = await _open_master(room, recording_id)
+    call = await Calls(room.database).get(dossier.recording.call_id)
     facts = {
-        **manifest.body["call"],
+        **dossier.manifest.body["call"],
         "cause": call.cause,
         "category": call.category,
         "sip_status": call.sip_status,
     }
     verdict = await room.reads.verdict_of(call.id)
-    await _audit(room, now, approver, "evidence.approved", recording_id, request=request)
+    await _audit(room, now, approver, "evidence.approved", recording_id, request=request, unmasked=order.unmasked)
     proofs = [await room.audit.proof(one.seq) for one in await room.audit.about(recording_id)]
     contents = write_pack(
         out,
-        PackOrder(requester=order.requester, approver=approver, reason=order.reason, facts=facts, verdict=verdict),
+        replace(order, facts=facts, verdict=verdict),
         master=master,
-        manifest_data=manifest.data,
+        dossier=dossier,
+        data_key=data_key,
         proofs=proofs,
         signing=room.signing,
         now=now,
@@ -342,12 +389,17 @@ def anchor_command(as_json: AsJson = False) -> None:
     _finish(said, as_json, 0)
 
 
-def _open_master(room: ProofRoom, recording_id: str) -> tuple[Manifest, bytes]:
-    manifest = read_manifest(room.shelf.get(manifest_name(recording_id)), room.signing.verifier())
-    master = recording_from(manifest).object("master")
+async def _open_master(room: ProofRoom, recording_id: str) -> tuple[Dossier, bytes, bytes]:
+    """What is signed about it, its master in the clear, its data key."""
+    row = await Recordings(room.database).get(recording_id)
+    known = amendments_noted(row.manifest)
+    dossier = read_dossier(room.shelf, room.signing.verifier(), recording_id, amendments=known)
+    keys, recording = room.keys(), dossier.recording
+    master = recording.object("master")
     if master is None:
         raise BadInput("this recording has no master", field="recording_id", remedy="run onrecord verify")
-    return manifest, open_object(room.shelf, room.keys(), master.name).read(0, master.plain_bytes)
+    plain = open_object(room.shelf, keys, master.name).read(0, master.plain_bytes)
+    return dossier, plain, keys.open(recording.data_key_id)
 
 
 async def _audit(room: ProofRoom, now: datetime, actor: str, action: str, subject: str, **detail: Any) -> int:
@@ -378,7 +430,7 @@ def _table(console: Console, title: str, columns: tuple[str, ...], rows: list[di
         return
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for row in rows[:200]:
         table.add_row(*(str(row[column] if row[column] is not None else "-") for column in columns))
     console.print(table)

@@ -15,6 +15,7 @@ from api.casework import StoreCasework
 from api.evidence_desk import EvidenceDesk
 from api.floor_doors import NO_FLOOR, FloorDoors, NoDialer
 from api.house import Calling, Campaigns, Check, House, Tapes
+from api.masking_desk import MaskingDesk
 from api.vault_tapes import VaultTapes
 from case_store.accounts import Accounts
 from case_store.audit import AuditLog
@@ -67,9 +68,16 @@ def house_over(
         calling=calling,
         floor=floor,
         evidence=EvidenceDesk(store, settings),
+        masking=masking_desk(store, settings),
         checks=(StoreCheck(store), *checks),
         registry=registry or CollectorRegistry(),
     )
+
+
+def masking_desk(store: CaseStore, settings: Settings) -> MaskingDesk:
+    signing = load_signing_key(settings.vault.signing_key)
+    audit = AuditLog(store.database, signing)
+    return MaskingDesk(settings, store.recordings, audit, open_shelf(settings), signing.verifier())
 
 
 def vault_tapes(store: CaseStore, settings: Settings) -> VaultTapes:

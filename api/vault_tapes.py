@@ -11,10 +11,11 @@ from threading import Lock
 from api.house import Sound
 from case_store.calls import Recordings
 from config.errors import Refused, Unhealthy
-from recording.keys import DataKeys
-from recording.manifest import Manifest, read_manifest
+from recording.dossier import Dossier, amendments_noted, read_dossier
+from recording.keys import DataKeys, KeyDestroyed
 from recording.peaks import read_header, read_level
-from recording.seal_job import manifest_name, open_object
+from recording.recordings import Recording, ShelfObject
+from recording.seal_job import open_object
 from recording.shelf import Shelf
 from recording.signing import Verifier
 from recording.vault import VaultReader
@@ -62,19 +63,19 @@ class VaultTapes:
         self._opened: OrderedDict[str, _Opened] = OrderedDict()
 
     async def sound(self, recording_id: str) -> Sound:
-        kind, manifest = await self._heard(recording_id)
-        opened = await self._open(recording_id, kind)
-        suffix = "flac" if kind == "master" else "opus"
+        heard = await self._heard(recording_id)
+        opened = await self._open(heard)
+        whole = heard.kind == "master"
         return Sound(
-            kind=kind,
-            media_type="audio/flac" if kind == "master" else "audio/ogg",
-            suffix=suffix,
+            kind=heard.kind,
+            media_type="audio/flac" if whole else "audio/ogg",
+            suffix="flac" if whole else "opus",
             size=opened.size(),
-            sha256=next(found["plain_sha256"] for found in manifest.body["objects"] if found["kind"] == kind),
+            sha256=heard.plain_sha256,
         )
 
     async def open_range(self, recording_id: str, start: int, end: int) -> AsyncIterator[bytes]:
-        opened = await self._open(recording_id, (await self._heard(recording_id))[0])
+        opened = await self._open(await self._heard(recording_id))
         while start <= end:
             piece = await asyncio.to_thread(opened.read, start, min(_PIECE, end - start + 1))
             if not piece:
@@ -83,43 +84,56 @@ class VaultTapes:
             yield piece
 
     async def peaks(self, recording_id: str) -> StoredPeaks:
-        opened = await self._open(recording_id, "peaks")
+        opened = await self._open(_object(await self._standing(recording_id), "peaks"))
         data = await asyncio.to_thread(opened.read, 0, opened.size())
         return await asyncio.to_thread(_fitting_level, data)
 
-    async def _heard(self, recording_id: str) -> tuple[str, Manifest]:
-        """Which of its files a listener gets, by the signed manifest: never the master of a masked recording."""
-        data = await asyncio.to_thread(self._shelf.get, manifest_name(recording_id))
-        manifest = read_manifest(data, self._verifier)
-        kinds = {found["kind"] for found in manifest.body["objects"]}
-        if not manifest.body["masks"]:
-            return "master", manifest
-        if "listening" not in kinds:
+    async def _heard(self, recording_id: str) -> ShelfObject:
+        """Which of its files a listener gets, by what is signed: never the master of a masked recording."""
+        recording = await self._standing(recording_id)
+        if not recording.masks:
+            return _object(recording, "master")
+        listening = recording.object("listening")
+        if listening is None:
             raise NoListeningCopy(
                 "parts of this recording are masked and no listening copy was made",
                 field="recording_id",
                 remedy="set vault.listening_copy to masked; export makes a masked copy of this one",
             )
-        return "listening", manifest
+        return listening
 
-    async def _open(self, recording_id: str, kind: str) -> _Opened:
-        name = await self._name(recording_id, kind)
-        opened = self._opened.get(name)
+    async def _standing(self, recording_id: str) -> Recording:
+        """As it stands now. What was replaced or disposed of since is forgotten here too, whoever did it."""
+        row = await self._recordings.get(recording_id)
+        dossier = await asyncio.to_thread(self._dossier, recording_id, amendments_noted(row.manifest))
+        for name in dossier.replaced:
+            self._opened.pop(name, None)
+        return dossier.recording
+
+    def _dossier(self, recording_id: str, amendments: int) -> Dossier:
+        dossier = read_dossier(self._shelf, self._verifier, recording_id, amendments=amendments)
+        if self._shelf.exists(f"disposals/{recording_id}.json"):
+            for name in dossier.every_name():
+                self._opened.pop(name, None)  # an open reader still holds the key
+            raise KeyDestroyed("this recording was disposed of", remedy="see its disposal record")
+        return dossier
+
+    async def _open(self, found: ShelfObject) -> _Opened:
+        opened = self._opened.get(found.name)
         if opened is None:
-            opened = _Opened(await asyncio.to_thread(open_object, self._shelf, self._keys, name))
-            self._opened[name] = opened
+            opened = _Opened(await asyncio.to_thread(open_object, self._shelf, self._keys, found.name))
+            self._opened[found.name] = opened
             while len(self._opened) > _OPEN_AT_ONCE:
                 self._opened.popitem(last=False)
-        self._opened.move_to_end(name)
+        self._opened.move_to_end(found.name)
         return opened
 
-    async def _name(self, recording_id: str, kind: str) -> str:
-        row = await self._recordings.get(recording_id)
-        objects = row.manifest.get("objects")
-        name = objects.get(kind) if isinstance(objects, dict) else None
-        if not isinstance(name, str):
-            raise Unhealthy(f"the recording has no {kind} on the shelf", remedy="run onrecord verify")
-        return name
+
+def _object(recording: Recording, kind: str) -> ShelfObject:
+    found = recording.object(kind)
+    if found is None:
+        raise Unhealthy(f"the recording has no {kind} on the shelf", remedy="run onrecord verify")
+    return found
 
 
 def _fitting_level(data: bytes) -> StoredPeaks:

@@ -200,7 +200,7 @@ async def _dial(
     facts = [fact for row in rows if (fact := recorded(row)) is not None]
     by_call = {fact.call_id: fact for fact in facts}
     ended = [signalled(call) async for call in ProofReads(centre.store.database).ended_calls(None, None)]
-    proof = reconcile(ended, facts, None, centre.settings.bill).as_json()
+    proof = reconcile(ended, facts, None, centre.settings.bill)
     waits = sorted(
         1000 * (call.bridged_at - call.answered_at).total_seconds()
         for call in answered
@@ -215,7 +215,7 @@ async def _dial(
         abandoned=sum(call.cause == HangupCause.ABANDONED for call in answered),
         silent=sum(call.bridged_at is None and call.cause != HangupCause.ABANDONED for call in answered),
         unrecorded_seconds=sum(_missing(call, by_call.get(call.id)) for call in answered),
-        findings=dict(proof["by_class"]),
+        findings=proof.by_class(),
         occupancy=busy / max(1, looks * agents),
         most_legs=most,
         patch_ms=tuple(waits),

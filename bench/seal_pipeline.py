@@ -19,9 +19,10 @@ import soundfile
 from bench.machine import describe_machine
 from config.settings import RecordingSettings, Settings, VaultSettings
 from recording.codec import encode
+from recording.copies import OPUS_LEVEL
 from recording.peaks import peaks_of
 from recording.seal import seal
-from recording.seal_job import OPUS_LEVEL, SealOrder, open_object, open_seal_room, seal_call
+from recording.seal_job import SealOrder, open_object, open_seal_room, seal_call
 from recording.verify import verify
 from recording.vitals import TalkFact, VitalsMeter
 from tests.sealing import RATE, speech_like

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, or_, select
+from sqlalchemy import Select, and_, func, or_, select
 from sqlalchemy.orm import aliased
 
 from case_store.database import Database
@@ -76,6 +76,18 @@ class ProofReads:
             if len(rows) < _PAGE:
                 return
             last, seen = rows[-1], {rows[-1].id}
+
+    async def first_placed(self) -> datetime | None:
+        """When the very first call was placed."""
+        query = select(calls.c.placed_at).order_by(calls.c.placed_at, calls.c.id).limit(1)
+        return next((row.placed_at for row in await self._page(query)), None)
+
+    async def open_calls(self, since: datetime, until: datetime) -> int:
+        """How many calls placed ``since`` ≤ … < ``until`` have not ended."""
+        query = select(func.count().label("open")).where(
+            calls.c.placed_at >= since, calls.c.placed_at < until, calls.c.ended_at.is_(None)
+        )
+        return int((await self._page(query))[0].open)
 
     async def call(self, call_id: str) -> StoredCall | None:
         """One ended call, or None."""

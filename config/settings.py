@@ -251,17 +251,33 @@ class BillSettings(Section):
     """How the carrier's bill reads. ``columns``: our field → the header in the bill."""
 
     columns: Annotated[
-        dict[Literal["started_at", "callee", "seconds", "caller", "answered", "reference"], str],
-        Field(description="started_at, callee and seconds are needed; answered and reference help"),
+        dict[Literal["started_at", "started_time", "callee", "seconds", "caller", "answered", "reference"], str],
+        Field(
+            description="started_at, callee and seconds are needed; started_time where the time of day has a column "
+            "of its own; answered and reference help"
+        ),
     ] = {"started_at": "started_at", "callee": "callee", "seconds": "seconds"}
-    encoding: str = "utf-8-sig"
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
+    encoding: Annotated[
+        str, Field(description="auto: by its byte order mark, else UTF-8, else GB 18030; or a codec's name")
+    ] = "auto"
+    delimiter: Annotated[
+        str, Field(pattern=r"^(auto|.)$", description="auto: whichever of , ; tab | gives a line with all columns")
+    ] = "auto"
     timezone: Annotated[str, Field(description="Of times that carry no offset of their own")] = "Asia/Shanghai"
     time_format: Annotated[str | None, Field(description="strptime pattern; none: ISO 8601")] = None
     duration: Annotated[
         Literal["seconds", "clock", "minutes"], Field(description="90; 00:01:30; 2 (minutes begun)")
     ] = "seconds"
     rounding_seconds: Annotated[int, Field(ge=1, le=3600, description="1, 6 or 60: durations are rounded up to it")] = 1
+    first_seconds: Annotated[
+        int, Field(ge=0, le=3600, description="The least that is billed: 6+6 is first 6, rounding 6; 60+6 is 60, 6")
+    ] = 0
+    billed_from_seconds: Annotated[float, Field(ge=0, le=600, description="A shorter talk need not be on the bill")] = (
+        1.0
+    )
+    prefixes: Annotated[
+        tuple[str, ...], Field(description="Route codes the carrier writes before a number, such as 9977")
+    ] = ()
     number_format: Annotated[
         Literal["auto", "e164", "digits", "national"],
         Field(description="e164: +86138…; digits: 86138…; national: 0138… or 138…; auto: any of them"),

@@ -1,5 +1,5 @@
 """Proof while it runs: every ended call is reconciled within a minute, audit and manifest chains are anchored on
-time, yesterday's report lies ready in the morning.
+time, a report of every day that is over lies ready in the morning, of missed ones too.
 
 The centre tells it when a call ended and when its recording was sealed. Its work follows the calls at hand: what
 waits for a seal is in memory, what a restart forgot is read back from the calls of the last hour.
@@ -38,6 +38,8 @@ from recording.verify import manifest_head_chain
 log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
+_RIPE_AFTER = timedelta(minutes=2)  # the last call of a day may be sealed and judged first
+_WAITED_FOR = timedelta(hours=6)  # so long a call over midnight may go on
 _REMEMBERED = timedelta(hours=1)  # calls of the time before a restart that are judged again
 
 
@@ -53,6 +55,8 @@ class LineProof:
         self._reads = ProofReads(store.database)
         self._live = LiveReconciler()
         self._anchored_at: datetime | None = None
+        self._reported_to: date | None = None
+        self._owed: list[date] = []
         self.gaps = Counter(
             "onrecord_recording_gaps", "Gaps between signalling and recordings", ["class"], registry=registry
         )
@@ -118,7 +122,7 @@ class LineProof:
         if self._anchored_at is None or now - self._anchored_at >= every:
             await self.anchor()
             self._anchored_at = now
-        await self._report_yesterday(now)
+        await self._report_owed(now)
 
     async def anchor(self) -> list[AuditHead]:
         """Sign the ends of both chains and hand them to every anchor; always also to ``heads`` in ``vault.state``."""
@@ -153,24 +157,57 @@ class LineProof:
 
     # The daily report
 
-    async def _report_yesterday(self, now: datetime) -> None:
+    async def _report_owed(self, now: datetime) -> None:
+        """The oldest day that has no report yet, one a round: a node that stood still for days catches up on each.
+
+        A day is ripe when every call placed in it has ended and had time to be sealed; a call that stays open does
+        not keep a day waiting for ever.
+        """
+        yesterday = local_day(now, zone(self._settings.timezone)) - timedelta(days=1)
+        if self._reported_to is None:
+            self._owed = await self._missing_days(yesterday)
+        else:
+            self._owed += _days(self._reported_to + timedelta(days=1), yesterday)
+        self._reported_to = max(yesterday, self._reported_to or yesterday)
+        if self._owed and await self._ripe(self._owed[0], now):
+            await self.report(self._owed[0], self._place(self._owed[0]))
+            del self._owed[0]
+
+    async def _missing_days(self, yesterday: date) -> list[date]:
+        """Days without a report, from that of the first call on; yesterday also when nothing was called."""
+        first = await self._reads.first_placed()
+        begin = local_day(first, zone(self._settings.timezone)) if first is not None else yesterday
+        kept = {place.name for place in await asyncio.to_thread(lambda: list(self.reports.glob("reconcile-*.json")))}
+        return [day for day in _days(min(begin, yesterday), yesterday) if self._place(day).name not in kept]
+
+    async def _ripe(self, day: date, now: datetime) -> bool:
+        begin, end = self._bounds(day)
+        if now < end + _RIPE_AFTER:
+            return False
+        return now >= end + _WAITED_FOR or await self._reads.open_calls(begin, end) == 0
+
+    def _place(self, day: date) -> Path:
+        return self.reports / f"reconcile-{day.isoformat()}.json"
+
+    def _bounds(self, day: date) -> tuple[datetime, datetime]:
         house = zone(self._settings.timezone)
-        day = local_day(now, house) - timedelta(days=1)
-        place = self.reports / f"reconcile-{day.isoformat()}.json"
-        if not place.exists():
-            await self.report(day, place)
+        return local_instant(day, time(), house), local_instant(day + timedelta(days=1), time(), house)
 
     async def report(self, day: date, place: Path) -> dict[str, Any]:
-        """Reconcile one day of the house and keep the answer at ``place``."""
-        house = zone(self._settings.timezone)
-        begin = local_instant(day, time(), house)
-        end = local_instant(day + timedelta(days=1), time(), house)
+        """Reconcile the calls placed in one day of the house and keep the answer at ``place``."""
+        begin, end = self._bounds(day)
         calls = [signalled(call) async for call in self._reads.ended_calls(begin, end)]
         facts = await recorded_beside(self._reads, calls, begin, end)
-        said = {"day": day.isoformat(), **reconcile(calls, facts, None, self._settings.bill).as_json()}
+        found = reconcile(calls, facts, None, self._settings.bill)
+        still_open = await self._reads.open_calls(begin, end)
+        said = {"day": day.isoformat(), **found.as_json(), "by_class": found.by_class(), "open": still_open}
         await asyncio.to_thread(_write_whole, place, said)
         log.info("reconciled-day", day=said["day"], calls=said["calls"], clean=said["clean"], gaps=len(said["gaps"]))
         return said
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
 def _write_whole(place: Path, said: dict[str, Any]) -> None:

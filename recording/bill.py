@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import phonenumbers
-from python_calamine import CalamineWorkbook
+from python_calamine import CalamineError, CalamineWorkbook
 
 from config.errors import BadInput, BadSetting, describe_shape
 from config.settings import BillSettings
@@ -66,46 +68,114 @@ def read_bill(path: Path, settings: BillSettings) -> list[BillRow]:
     return [_row(line, cells, settings, zone) for line, cells in _cells(path, settings)]
 
 
+_HEADER_WITHIN = 50  # lines of title before the header
+_DELIMITERS = (",", ";", "\t", "|")
+
+
 def _cells(path: Path, settings: BillSettings) -> Iterator[tuple[int, dict[str, object]]]:
-    """``(line, our field → cell)`` of each row that is not blank."""
+    """``(line, our field → cell)`` of each row that may be a call: a total below the last call is none."""
     try:
-        rows = _sheet(path) if path.suffix.lower() in _XLSX else _csv(path, settings)
-        for place, (line, row) in enumerate(rows):
-            if place == 0:
-                header = [str(cell).strip() for cell in row]
-                where = {field: _find(header, name, field) for field, name in settings.columns.items()}
-            elif any(str(cell).strip() for cell in row):
-                yield line, {field: row[at] if at < len(row) else "" for field, at in where.items()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(_sheet(path)) if path.suffix.lower() in _XLSX else _csv(path, settings)
+    except (OSError, UnicodeError, LookupError, csv.Error, CalamineError) as error:
         raise BadBill(
             f"the bill cannot be read: {type(error).__name__}",
             field="carrier-bill",
             remedy="check path and bill.encoding",
         ) from error
+    start, where = _header(rows, settings)
+    found = [
+        (line, {field: row[at] if at < len(row) else "" for field, at in where.items()})
+        for line, row in rows[start:]
+        if any(_words(cell) for cell in row)
+    ]
+    while found and not _words(found[-1][1]["callee"]):
+        cells = found[-1][1]
+        if _words(cells["started_at"]) and _is_time(cells, settings):
+            break  # a call without a number: its line will say so
+        found.pop()
+    yield from found
 
 
-def _csv(path: Path, settings: BillSettings) -> Iterator[tuple[int, list[object]]]:
-    with path.open(encoding=settings.encoding, newline="") as file:
-        reader = csv.reader(file, delimiter=settings.delimiter)
-        for row in reader:
-            yield reader.line_num, list(row)
+def _csv(path: Path, settings: BillSettings) -> list[tuple[int, list[object]]]:
+    text = _decoded(path.read_bytes(), settings.encoding)
+    chosen = _DELIMITERS if settings.delimiter == "auto" else (settings.delimiter,)
+    tried: list[tuple[int, list[object]]] = []
+    for delimiter in chosen:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        tried = [(reader.line_num, list(row)) for row in reader]
+        if _find_header(tried, settings) is not None:
+            break
+    return tried
+
+
+def _decoded(data: bytes, encoding: str) -> str:
+    if encoding != "auto":
+        return data.decode(encoding)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return data.decode("gb18030")
 
 
 def _sheet(path: Path) -> Iterator[tuple[int, list[object]]]:
     sheet = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0)
-    for line, row in enumerate(sheet.to_python(), start=1):
+    for line, row in enumerate(sheet.to_python(), start=sheet.start[0] + 1 if sheet.start else 1):
         yield line, list(row)
 
 
-def _find(header: list[str], name: str, field: str) -> int:
-    if name not in header:
-        raise BadBill(
-            "the bill has no such column",
-            field=f"bill.columns.{field}",
-            shape=f"{len(header)} columns",
-            remedy="give the header as it stands in the bill's first line",
-        )
-    return header.index(name)
+def _header(rows: list[tuple[int, list[object]]], settings: BillSettings) -> tuple[int, dict[str, int]]:
+    """Where the calls begin, and our field → its column. Raises ``BadBill`` for a header that lacks one."""
+    found = _find_header(rows, settings)
+    if found is not None:
+        return found
+    nearest = max((_columns(row, settings) for _, row in rows[:_HEADER_WITHIN]), key=len, default={})
+    field = next(field for field in settings.columns if field not in nearest)
+    raise BadBill(
+        "the bill has no such column",
+        field=f"bill.columns.{field}",
+        shape=f"{len(nearest)} of {len(settings.columns)} columns found in one line",
+        remedy="give the header as it stands in the bill's first line, or check bill.delimiter and bill.encoding",
+    )
+
+
+def _find_header(rows: list[tuple[int, list[object]]], settings: BillSettings) -> tuple[int, dict[str, int]] | None:
+    for place, (_, row) in enumerate(rows[:_HEADER_WITHIN]):
+        where = _columns(row, settings)
+        if len(where) == len(settings.columns):
+            return place + 1, where
+    return None
+
+
+def _columns(row: list[object], settings: BillSettings) -> dict[str, int]:
+    heads = [_words(cell) for cell in row]
+    return {str(field): heads.index(_words(name)) for field, name in settings.columns.items() if _words(name) in heads}
+
+
+def _words(cell: object) -> str:
+    """A cell as it is compared: full-width letters, case and stray spaces do not matter."""
+    return " ".join(unicodedata.normalize("NFKC", str(cell)).replace("\ufeff", "").casefold().split())
+
+
+def _is_time(cells: Mapping[str, object], settings: BillSettings) -> bool:
+    try:
+        _starts(_moment(cells), settings.time_format, _zone(settings.timezone))
+    except _BadCell:
+        return False
+    return True
+
+
+def _moment(cells: Mapping[str, object]) -> object:
+    """The start's cell, joined with the time of day where that has a column of its own."""
+    day, clock = cells["started_at"], cells.get("started_time")
+    if clock is None or not _words(clock):
+        return day
+    if isinstance(day, datetime):
+        day = day.date()
+    if isinstance(day, date) and isinstance(clock, time):
+        return datetime.combine(day, clock)
+    return f"{str(day).strip()} {str(clock).strip()}"
 
 
 def _row(line: int, cells: Mapping[str, object], settings: BillSettings, zone: ZoneInfo) -> BillRow:
@@ -114,8 +184,8 @@ def _row(line: int, cells: Mapping[str, object], settings: BillSettings, zone: Z
         said = str(cells.get("answered", "")).strip().lower()
         return BillRow(
             line=line,
-            starts=_starts(cells["started_at"], settings.time_format, zone),
-            callee=normal_number(_text(cells["callee"]), settings.number_format, settings.region),
+            starts=_starts(_moment(cells), settings.time_format, zone),
+            callee=normal_number(_text(cells["callee"]), settings.number_format, settings.region, settings.prefixes),
             seconds=seconds,
             answered=seconds > 0 and said not in _NOT_ANSWERED,
             reference=_text(cells.get("reference", "")),
@@ -134,10 +204,23 @@ class _BadCell(Exception):
         self.field, self.problem, self.remedy = field, problem, remedy
 
 
+_UNITS = re.compile(r"(?:(\d+)(?:h|时|小时))?(?:(\d+)(?:m|min|分|分钟))?(?:(\d+)(?:s|sec|秒))?")
+
+
 def _seconds(cell: object, duration: str) -> int:
-    text = str(cell).strip()
+    text = "".join(_words(cell).split())
+    if isinstance(cell, datetime | time):  # a sheet's own clock
+        text, duration = f"{cell.hour}:{cell.minute}:{cell.second}", "clock"
+    if isinstance(cell, timedelta):
+        text, duration = str(cell.total_seconds()), "seconds"
     try:
-        if duration == "clock" and ":" in text:
+        if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+            text = text.replace(",", "")
+        units = _UNITS.fullmatch(text) if text else None
+        if units is not None:
+            hours, minutes, rest = (int(part or 0) for part in units.groups())
+            total: float = hours * 3600 + minutes * 60 + rest
+        elif duration == "clock" and ":" in text:
             parts = [float(part) for part in text.split(":")]
             total = sum(part * 60.0**power for power, part in enumerate(reversed(parts)))
         else:
@@ -166,15 +249,28 @@ def _starts(cell: object, time_format: str | None, zone: ZoneInfo) -> tuple[date
     return tuple(dict.fromkeys(both))
 
 
+_SCIENTIFIC = re.compile(r"(\d)(?:[.,](\d+))?e\+?(\d+)", re.IGNORECASE)
+
+
 def _text(cell: object) -> str:
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
 @lru_cache(maxsize=65536)
-def normal_number(text: str, number_format: str, region: str) -> str:
-    """E.164 where the number can be understood, else its bare digits (service numbers). Raises on no digits."""
-    digits = re.sub(r"[^0-9+]", "", text)
+def normal_number(text: str, number_format: str, region: str, prefixes: tuple[str, ...] = ()) -> str:
+    """E.164 where the number can be understood, else its bare digits (service numbers).
+
+    Raises on no digits, on a number with digits hidden, and on one that a spreadsheet rounded: matched by what is
+    left of it, every call would seem to have been made outside.
+    """
+    plain = _unmangled(unicodedata.normalize("NFKC", text).strip())
+    if re.search(r"\d[*xX#]{2,}|[*xX#]{2,}\d", plain):
+        raise _BadCell("callee", "digits of the number are hidden", "ask the carrier for a bill with whole numbers")
+    plain = re.sub(r"^(tel|sips?):", "", plain, flags=re.IGNORECASE).partition("@")[0].partition(";")[0]
+    digits = re.sub(r"[^0-9+]", "", plain.replace("(0)", "") if "+" in plain else plain)
     digits = digits[:1] + digits[1:].replace("+", "")
+    prefix = next((one for one in prefixes if digits.startswith(one)), "")
+    digits = digits[len(prefix) :]
     if not digits.strip("+"):
         raise _BadCell("callee", "no number", "check bill.columns.callee")
     if not digits.startswith("+"):
@@ -186,6 +282,20 @@ def normal_number(text: str, number_format: str, region: str) -> str:
     if own is None and number_format == "auto" and not digits.startswith("+"):
         own = _parsed("+" + digits, region)
     return own or digits.lstrip("+")
+
+
+def _unmangled(text: str) -> str:
+    """A number as it was before a spreadsheet took it for a figure: 1.3812345678E+10, 13812345678.00."""
+    if re.fullmatch(r"\d{5,}[.,]0{1,2}", text):
+        return text[:-3] if text[-3] in ".," else text[:-2]
+    found = _SCIENTIFIC.fullmatch(text)
+    if found is None:
+        return text
+    first, rest, power = found[1], found[2] or "", int(found[3])
+    if len(rest) < power:
+        remedy = "give the column the format Text in the spreadsheet, from the carrier's own file"
+        raise _BadCell("callee", "a spreadsheet rounded the number", remedy)
+    return first + rest[:power]
 
 
 def _parsed(digits: str, region: str) -> str | None:
@@ -208,6 +318,7 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def billed_at_most(talk_seconds: float, settings: BillSettings) -> int:
-    """The longest duration a carrier may bill for this talk: tolerance first, then rounding up."""
+    """The longest duration a carrier may bill for this talk: tolerance, the first step, then rounding up."""
     allowed = math.ceil(talk_seconds + settings.duration_tolerance_seconds)
-    return -(-allowed // settings.rounding_seconds) * settings.rounding_seconds
+    beyond = max(0, allowed - settings.first_seconds)
+    return settings.first_seconds + -(-beyond // settings.rounding_seconds) * settings.rounding_seconds

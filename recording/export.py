@@ -23,8 +23,8 @@ from pydub.effects import compress_dynamic_range
 
 from config.canonical import canonical_json, sha256_hex
 from config.errors import BadInput, describe_shape
+from recording.copies import silence_masks
 from recording.recordings import Mask, Recording
-from recording.seal_job import silence_masks
 
 TARGET_DBFS = -20.0
 PEAK_DBFS = -1.0
@@ -58,7 +58,7 @@ _CONTAINERS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportOrder:
-    """What is wanted. ``to_ms`` None: to the end. ``masked`` keeps masked stretches silent; only evidence turns it off."""
+    """What is wanted. ``to_ms`` None: to the end. Masked stretches are silent: the master is for evidence alone."""
 
     actor: str
     reason: str
@@ -67,7 +67,6 @@ class ExportOrder:
     from_ms: int = 0
     to_ms: int | None = None
     normalise: bool = False
-    masked: bool = True
     template: str = "{date}_{time}_{call_id}"
 
 
@@ -75,13 +74,14 @@ class ExportOrder:
 class Export:
     """A file and where it came from. ``provenance`` also stands beside it as ``<name>.json``."""
 
-    path: Path
+    name: str
+    data: bytes
     sha256: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def export_sound(master: bytes, recording: Recording, order: ExportOrder, folder: Path, now: datetime) -> Export:
-    """Write the file and its sidecar, or nothing. ``master`` is the plain FLAC.
+def render(master: bytes, recording: Recording, order: ExportOrder, now: datetime) -> Export:
+    """The file in memory, so that it can be audited by its hash before it is given out. ``master``: the plain FLAC.
 
     Raises ``BadInput`` for a stretch outside the recording, a template or a reason that cannot be.
     """
@@ -94,14 +94,19 @@ def export_sound(master: bytes, recording: Recording, order: ExportOrder, folder
     clip = _prepared(samples, rate, recording.masks, order)
     provenance = _provenance(recording, order, now)
     data = _encoded(clip, rate, order, provenance)
-    folder.mkdir(parents=True, exist_ok=True)
-    path, sidecar = folder / name, folder / f"{name}.json"
     provenance["sha256"] = sha256_hex(data)
-    for target, content in ((sidecar, canonical_json(provenance) + b"\n"), (path, data)):
+    return Export(name=name, data=data, sha256=provenance["sha256"], provenance=provenance)
+
+
+def write_export(made: Export, folder: Path) -> Path:
+    """The file and its sidecar, each whole or not there. Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, sidecar = folder / made.name, folder / f"{made.name}.json"
+    for target, content in ((sidecar, canonical_json(made.provenance) + b"\n"), (path, made.data)):
         draft = target.with_name(f".{target.name}.new")
         draft.write_bytes(content)
         draft.replace(target)
-    return Export(path=path, sha256=provenance["sha256"], provenance=provenance)
+    return path
 
 
 def file_name(order: ExportOrder, recording: Recording) -> str:
@@ -143,8 +148,7 @@ def _prepared(samples: Samples, rate: int, masks: Sequence[Mask], order: ExportO
             shape=f"{order.from_ms} to {end_ms} of {length_ms} ms",
             remedy="choose from and to within the recording",
         )
-    if order.masked:
-        samples = silence_masks(samples, 0, rate, masks)
+    samples = silence_masks(samples, 0, rate, masks)
     clip = samples[order.from_ms * rate // 1000 : end_ms * rate // 1000]
     if order.channels is ExportChannels.MIX:
         # 3 dB under the sum: two people seldom shout at once, and what would still clip is limited
@@ -192,7 +196,7 @@ def _provenance(recording: Recording, order: ExportOrder, now: datetime) -> dict
         "to_ms": order.to_ms,
         "channels": order.channels.value,
         "normalised": order.normalise,
-        "masked_ms": [[mask.start_ms, mask.end_ms] for mask in recording.masks] if order.masked else [],
+        "masked_ms": [[mask.start_ms, mask.end_ms] for mask in recording.masks],
         "actor": order.actor,
         "reason": order.reason,
         "exported_at": now.astimezone(UTC).isoformat(timespec="seconds"),

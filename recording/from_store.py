@@ -25,8 +25,8 @@ def signalled(call: StoredCall) -> SignalledCall:
         ended_at=call.ended_at,
         talk_seconds=call.talk_seconds,
         recording_id=call.recording_id,
-        customer_leg=call.customer_leg,
-        agent_leg=call.agent_leg,
+        customer_leg=call.customer_leg or "customer",  # by its kind where the store has no row of the leg
+        agent_leg=call.agent_leg or "agent",
     )
 
 

@@ -25,6 +25,7 @@ from recording.signing import SignatureBroken, SigningKey, Verifier, read_docume
 
 GENESIS = "0" * 64
 FORMAT = "onrecord-manifest-1"
+AMENDMENT = "onrecord-amendment-1"  # the same envelope and chain; ``recording.dossier`` says what is in it
 _LINE = 65  # a SHA-256 in hexadecimal and a newline
 
 
@@ -62,12 +63,21 @@ def sign_manifest(body: dict[str, Any], key: SigningKey) -> Manifest:
 
 def read_manifest(data: bytes, verifier: Verifier) -> Manifest:
     """Check form and signature. Raises ``ManifestDamaged``: any changed bit of the file is found."""
+    return _read(data, verifier, FORMAT)
+
+
+def read_amendment(data: bytes, verifier: Verifier) -> Manifest:
+    """The same for an amendment to a manifest."""
+    return _read(data, verifier, AMENDMENT)
+
+
+def _read(data: bytes, verifier: Verifier, wanted: str) -> Manifest:
     try:
         body = read_document(data, verifier)
     except SignatureBroken as error:
         raise ManifestDamaged(error.problem, remedy=error.remedy) from error
-    if body.get("format") != FORMAT:
-        raise ManifestDamaged("this signed document is no manifest", remedy="restore it from a backup")
+    if body.get("format") != wanted:
+        raise ManifestDamaged(f"this signed document is no {wanted}", remedy="restore it from a backup")
     return Manifest(body=body, key_id=json.loads(data)["key_id"], data=data)
 
 
@@ -92,26 +102,29 @@ class ManifestChain:
         self._drafts = state / "manifests"
         self._drafts.mkdir(parents=True, exist_ok=True)
 
-    def append(self, body: dict[str, Any], key: SigningKey, publish: Callable[[Manifest], None]) -> Manifest:
+    def append(
+        self, body: dict[str, Any], key: SigningKey, publish: Callable[[Manifest], None], name: str | None = None
+    ) -> Manifest:
         """Chain, sign, keep. ``publish`` puts the manifest on the shelf before the index names it.
 
-        Killed before the index line: the place in the chain is still free and the next manifest takes it.
+        ``name``: of the document in this chain; the recording's id for its manifest. Killed before the index line: the place in the chain is still free and the next manifest takes it.
         Two seals of one tape at once: the second gets the manifest of the first.
         """
+        name = name or str(body["recording_id"])
         with self._locked():
-            made = self.find(str(body["recording_id"]))
+            made = self.find(name)
             if made is not None:
                 return made
             seq, prev = self.head()
-            manifest = sign_manifest({**body, "format": FORMAT, "chain": self.name, "seq": seq + 1, "prev": prev}, key)
-            _write_flushed(self._drafts / f"{manifest.recording_id}.json", manifest.data)
+            manifest = sign_manifest({"format": FORMAT, **body, "chain": self.name, "seq": seq + 1, "prev": prev}, key)
+            _write_flushed(self._drafts / f"{name}.json", manifest.data)
             publish(manifest)
             self._append_line(manifest)
             return manifest
 
-    def find(self, recording_id: str) -> Manifest | None:
-        """The manifest of this recording when the chain has it. Its signature is for ``read_manifest`` to check."""
-        path = self._drafts / f"{recording_id}.json"
+    def find(self, name: str) -> Manifest | None:
+        """The document of this name when the chain has it. Its signature is for ``read_manifest`` to check."""
+        path = self._drafts / f"{name}.json"
         if not path.exists():
             return None
         data = path.read_bytes()

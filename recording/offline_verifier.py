@@ -6,8 +6,11 @@
 The public key should reach you by another way than the pack: from the house's compliance officer, or from an anchored
 head. Without --public-key the pack's own copy is used and said so: then the pack is only shown to agree with itself.
 
-What is checked: the manifest's signature; that the sound file is the one the manifest was made of; every file of the
-pack against its signed contents list; and that the audit entries are in a log whose head was signed.
+What is checked: the signatures of the manifest and of every amendment to it; every file of the pack against its signed
+contents list; that the audit entries are in a log whose head was signed; and the sound. A whole recording must have
+the hash the manifest names. In a masked one every 50 ms that can be heard must be those of the master, by the hash tree
+whose root the manifest names; only what a signed mask covers may be silent, and who masked it, when in the call, and
+why is printed.
 Ed25519 follows RFC 8032, section 5.1.7, in plain integers: slow (about 10 ms a signature) and enough.
 """
 
@@ -16,9 +19,11 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import io
 import json
 import pathlib
 import sys
+import wave
 import zipfile
 from typing import Any
 
@@ -132,6 +137,93 @@ def check_audit_proof(proof: dict[str, Any], keys: dict[str, bytes]) -> int:
     return seq
 
 
+def read_masks(files: dict[str, bytes], manifest: dict[str, Any], keys: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Every masked stretch: those of the manifest, and those of the amendments that follow it one by one."""
+    masks, before, number = list(manifest["masks"]), hashlib.sha256(files["manifest.json"]).hexdigest(), 1
+    while f"amendment-{number}.json" in files:
+        name = f"amendment-{number}.json"
+        body = read_signed(files[name], keys, name)
+        said = (body["format"], body["recording_id"], body["number"], body["amends"])
+        if said != ("onrecord-amendment-1", manifest["recording_id"], number, before):
+            raise DoesNotHold(f"{name} does not follow the document before it")
+        masks += body["masks"]
+        before, number = hashlib.sha256(files[name]).hexdigest(), number + 1
+    return masks
+
+
+def _child(seed: bytes, side: int) -> bytes:
+    return hashlib.sha256(bytes((side,)) + seed).digest()
+
+
+def _node(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\x03" + left + right).digest()
+
+
+def masked_blocks(masks: list[dict[str, Any]], samples: int, rate: int, block: int) -> set[int]:
+    """Numbers of the blocks that a masked stretch touches."""
+    found: set[int] = set()
+    for mask in masks:
+        start = mask["start_ms"] * rate // 1000
+        end = samples if mask["end_ms"] is None else min(samples, -(-mask["end_ms"] * rate // 1000))
+        if start < end:
+            found.update(range(start // block, -(-end // block)))
+    return found
+
+
+def check_masked_sound(
+    sound: bytes, nodes: list[dict[str, Any]], manifest: dict[str, Any], masks: list[dict[str, Any]]
+) -> None:
+    """That a masked WAV is the master wherever it is not masked, by the hash tree whose root the manifest names."""
+    with wave.open(io.BytesIO(sound)) as file:
+        shape = (file.getnchannels(), file.getsampwidth(), file.getframerate(), file.getnframes())
+        data = file.readframes(file.getnframes())
+    samples, block = int(manifest["samples"]), int(manifest["sound_tree"]["block_samples"])
+    if shape != (2, 2, 8000, samples) or len(data) != samples * 4:
+        raise DoesNotHold("the sound has another length or form than what was sealed")
+    blocks = max(1, -(-samples // block))
+    depth = (blocks - 1).bit_length()
+    known: dict[tuple[int, int], bytes] = {}
+    hidden: set[int] = set()
+
+    def grown(level: int, index: int, seed: bytes) -> bytes:
+        """The hash of a part whose salts are given and whose sound is heard."""
+        width = 1 << (depth - level)
+        if index * width >= blocks:
+            return b""
+        if level == depth:
+            return hashlib.sha256(b"\x02" + seed + data[index * block * 4 : (index + 1) * block * 4]).digest()
+        left = grown(level + 1, 2 * index, _child(seed, 0))
+        return _node(left, grown(level + 1, 2 * index + 1, _child(seed, 1)))
+
+    at = 0
+    for one in nodes:
+        level, index = int(one["level"]), int(one["index"])
+        if not 0 <= level <= depth or index << (depth - level) != at or at >= blocks:
+            raise DoesNotHold("the proof of the masked sound has a hole")
+        at = min(blocks, (index + 1) << (depth - level))
+        if "seed" in one:
+            known[level, index] = grown(level, index, bytes.fromhex(one["seed"]))
+        else:
+            known[level, index] = bytes.fromhex(one["hash"])
+            hidden.update(range(index << (depth - level), at))
+    if at != blocks:
+        raise DoesNotHold("the proof of the masked sound does not reach its end")
+
+    def joined(level: int, index: int) -> bytes:
+        if (level, index) in known:
+            return known[level, index]
+        if level == depth or index << (depth - level) >= blocks:
+            return b""
+        return _node(joined(level + 1, 2 * index), joined(level + 1, 2 * index + 1))
+
+    if joined(0, 0).hex() != manifest["sound_tree"]["root"]:
+        raise DoesNotHold("what can be heard is not what was sealed")
+    if hidden != masked_blocks(masks, samples, 8000, block):
+        raise DoesNotHold("other stretches are silent than those that were masked")
+    if any(any(data[number * block * 4 : (number + 1) * block * 4]) for number in hidden):
+        raise DoesNotHold("there is sound where a mask is, and nothing proves it")
+
+
 def read_pack(path: str) -> dict[str, bytes]:
     """Name → bytes of every file in a zip or a folder."""
     if zipfile.is_zipfile(path):
@@ -172,8 +264,14 @@ def check_pack(files: dict[str, bytes], keys: dict[str, bytes]) -> dict[str, Any
         if hashlib.sha256(files[name]).hexdigest() != listed[name]:
             raise DoesNotHold(f"{name} was changed")
     manifest = read_signed(files["manifest.json"], keys, "manifest.json")
-    sound = contents["sound"]
-    if hashlib.sha256(files[sound]).hexdigest() != manifest["sha256"]:
+    if (contents["format"], manifest["format"]) != ("onrecord-pack-1", "onrecord-manifest-1"):
+        raise DoesNotHold("contents or manifest is another kind of document")
+    masks = read_masks(files, manifest, keys)
+    sound = files[contents["sound"]]
+    masked = "masked-sound.json" in files
+    if masked:
+        check_masked_sound(sound, json.loads(files["masked-sound.json"]), manifest, masks)
+    elif hashlib.sha256(sound).hexdigest() != manifest["sha256"]:
         raise DoesNotHold("the sound is not the one that was sealed")
     if manifest["recording_id"] != contents["recording_id"]:
         raise DoesNotHold("the manifest is another recording's")
@@ -189,6 +287,8 @@ def check_pack(files: dict[str, bytes], keys: dict[str, bytes]) -> dict[str, Any
         "files": len(listed),
         "audit_entries": entries,
         "gaps": len(manifest["gaps"]),
+        "sound": "masked" if masked else "whole",
+        "masks": masks,
     }
 
 
@@ -216,6 +316,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(said, ensure_ascii=False))
     elif said["ok"]:
         print(f"HOLDS: recording {said['recording_id']}, {said['milliseconds'] / 1000:.1f} s, {said['sha256']}")
+        for mask in said["masks"]:
+            until = "the end" if mask["end_ms"] is None else f"{mask['end_ms'] / 1000:.2f} s"
+            state = "silent" if said["sound"] == "masked" else "masked elsewhere, heard here"
+            print(f"  {state} from {mask['start_ms'] / 1000:.2f} s to {until}: by {mask['actor']}, {mask['reason']}")
         if said["own_key"]:
             print(f"Checked with the pack's own key. Compare its id with one got by another way: {said['keys']}")
     else:

@@ -9,6 +9,7 @@
 | recorded_without_call | a recording names a call that signalling does not know | |
 | unknown_to_us | on the bill, never placed by us: a call was made outside | yes |
 | short | the bill's talk is longer than ours by more than rounding and tolerance | |
+| not_billed | answered by our word, inside the bill's hours, and not on the bill | |
 | late | the sound begins over a second after the answer, or the seal came later than a minute | |
 """
 
@@ -43,6 +44,7 @@ class GapClass(StrEnum):
     UNKNOWN_TO_US = "unknown_to_us"
     SHORT = "short"
     LATE = "late"
+    NOT_BILLED = "not_billed"
 
     @property
     def is_critical(self) -> bool:
@@ -90,7 +92,6 @@ class LineGap:
     def as_json(self) -> dict[str, Any]:
         return {
             "class": self.gap_class.value,
-            "critical": self.gap_class.is_critical,
             "call_id": self.call_id,
             "leg": self.leg,
             "channel": self.channel.value if self.channel else None,
@@ -100,13 +101,12 @@ class LineGap:
 
 @dataclass(kw_only=True)
 class ReconcileReport:
-    """``clean`` counts calls without a finding. ``not_billed``: answered calls inside the bill's days and not on it."""
+    """``clean`` counts calls without a finding. ``hint``: what is wrong with the whole bill rather than with a call."""
 
     calls: int = 0
     clean: int = 0
     gaps: list[LineGap] = field(default_factory=list)
     billed: int | None = None
-    not_billed: int | None = None
     hint: str | None = None
 
     @property
@@ -118,15 +118,10 @@ class ReconcileReport:
         return any(gap.gap_class.is_critical for gap in self.gaps)
 
     def as_json(self) -> dict[str, Any]:
-        said: dict[str, Any] = {
-            "calls": self.calls,
-            "clean": self.clean,
-            "gaps": [gap.as_json() for gap in self.gaps],
-            "by_class": dict(Counter(gap.gap_class.value for gap in self.gaps)),
-        }
-        if self.billed is not None:
-            said |= {"billed": self.billed, "not_billed": self.not_billed, "hint": self.hint}
-        return said
+        return {"calls": self.calls, "clean": self.clean, "gaps": [gap.as_json() for gap in self.gaps]}
+
+    def by_class(self) -> dict[str, int]:
+        return dict(Counter(gap.gap_class.value for gap in self.gaps))
 
 
 def reconcile(
@@ -156,7 +151,7 @@ def reconcile(
 
 def classify_call(call: SignalledCall, recording: RecordedFact | None) -> list[LineGap]:
     """What one ended call's own recording shows; needs nothing but the two. Unanswered calls owe no sound."""
-    if call.answered_at is None or call.talk_seconds <= 0:
+    if call.answered_at is None:
         return []
     if recording is None or recording.call_id != call.call_id:
         return [_of(GapClass.NOT_RECORDED, call, f"{call.talk_seconds:.1f} s of talk have no recording")]
@@ -180,7 +175,7 @@ class LiveReconciler:
 
     def ended(self, call: SignalledCall) -> list[LineGap]:
         """A call ended; an unanswered one is settled at once."""
-        if call.answered_at is None or call.talk_seconds <= 0:
+        if call.answered_at is None:
             return []
         self._waiting[call.call_id] = call
         heapq.heappush(self._due, (call.ended_at + SEAL_GRACE, call.call_id))
@@ -250,7 +245,7 @@ def _against_bill(
     ours = [
         BilledCall(
             call_id=call.call_id,
-            callee=normal_number(call.callee, settings.number_format, settings.region),
+            callee=normal_number(call.callee, "auto", settings.region),
             starts=tuple(moment for moment in (call.placed_at, call.answered_at) if moment is not None),
             seconds=call.talk_seconds,
         )
@@ -262,7 +257,8 @@ def _against_bill(
         if not row.answered or row.seconds <= billed_at_most(call.talk_seconds, settings):
             continue
         said = f"line {row.line} of the bill has {row.seconds} s, signalling {call.talk_seconds:.1f} s"
-        unrecorded = call.answered_at is None and (call.recording_id or "") not in recordings
+        kept = recordings.get(call.recording_id or "")
+        unrecorded = call.answered_at is None and (kept is None or kept.call_id != call.call_id)
         report.gaps.append(_of(GapClass.NOT_RECORDED if unrecorded else GapClass.SHORT, call, said))
     known = {row.line for _, row in pairs}
     report.gaps += [
@@ -275,7 +271,7 @@ def _against_bill(
         if row.line not in known
     ]
     report.billed = len(bill)
-    report.not_billed = _not_billed(calls, bill, {billed.call_id for billed, _ in pairs}, settings)
+    report.gaps += _not_billed(calls, bill, {billed.call_id for billed, _ in pairs}, settings)
     ahead = clock_difference(ours, bill)
     if ahead is not None and abs(ahead) > settings.clock_tolerance_seconds:
         report.hint = (
@@ -284,15 +280,22 @@ def _against_bill(
         )
 
 
-def _not_billed(calls: list[SignalledCall], bill: Sequence[BillRow], matched: set[str], settings: BillSettings) -> int:
+def _not_billed(
+    calls: list[SignalledCall], bill: Sequence[BillRow], matched: set[str], settings: BillSettings
+) -> list[LineGap]:
+    """Talks that no line of the bill is: only inside the bill's own hours, for the rest it says nothing."""
     if not bill:
-        return 0
+        return []
     tolerance = timedelta(seconds=settings.clock_tolerance_seconds)
     first, last = min(row.starts[0] for row in bill) - tolerance, max(row.starts[-1] for row in bill) + tolerance
-    return sum(
-        call.answered_at is not None and first <= call.placed_at <= last and call.call_id not in matched
+    return [
+        _of(GapClass.NOT_BILLED, call, f"{call.talk_seconds:.1f} s of talk are not on the bill")
         for call in calls
-    )
+        if call.answered_at is not None
+        and first <= call.placed_at <= last
+        and call.call_id not in matched
+        and call.talk_seconds >= settings.billed_from_seconds
+    ]
 
 
 def _of(gap_class: GapClass, call: SignalledCall, detail: str) -> LineGap:

@@ -45,7 +45,9 @@ class Mask:
 class ShelfObject:
     """One encrypted file of a recording: the plain bytes' hash and the hash of what lies on the shelf."""
 
-    kind: str  # master, listening, peaks, aside (what desks said beside the customer)
+    kind: (
+        str  # master, listening, peaks, aside (what desks said beside the customer), displaced (frames without a place)
+    )
     name: str  # on the shelf
     plain_sha256: str
     plain_bytes: int
@@ -55,7 +57,10 @@ class ShelfObject:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recording:
-    """A sealed recording. ``sha256`` is of the plain FLAC; ``manifest_sha256`` is its place in the node's chain."""
+    """A sealed recording. ``sha256`` is of the plain FLAC; ``manifest_sha256`` is its place in the node's chain.
+
+    ``masks`` and ``objects`` are as they stand after ``amendments`` amendments.
+    """
 
     id: str
     call_id: str
@@ -74,6 +79,7 @@ class Recording:
     manifest_name: str
     chain: str
     chain_seq: int
+    amendments: int = 0
 
     def object(self, kind: str) -> ShelfObject | None:
         return next((found for found in self.objects if found.kind == kind), None)

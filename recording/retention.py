@@ -14,9 +14,8 @@ from typing import Any
 
 from config.errors import Refused
 from config.settings import RetentionSettings
+from recording.dossier import read_dossier
 from recording.keys import DataKeys
-from recording.manifest import read_manifest
-from recording.seal_job import manifest_name
 from recording.shelf import Shelf
 from recording.signing import SigningKey, sign_document
 
@@ -148,7 +147,8 @@ def dispose(
     until = keep_until(kept.recorded_at, kept.client, settings, kept.keep_until)
     if until > now:
         raise NotYetDue(f"it is kept until {until.date().isoformat()}", remedy="wait, or correct the settings")
-    manifest = read_manifest(shelf.get(manifest_name(kept.recording_id)), signing.verifier())
+    dossier = read_dossier(shelf, signing.verifier(), kept.recording_id)
+    manifest = dossier.manifest
     record = {
         "format": "onrecord-disposal-1",
         "recording_id": kept.recording_id,
@@ -162,6 +162,6 @@ def dispose(
         "method": "data key destroyed, encrypted objects deleted",
     }
     keys.destroy(str(manifest.body["data_key_id"]), sign_document(record, signing))
-    for found in manifest.body["objects"]:
-        shelf.delete(str(found["name"]))
+    for name in dossier.every_name():
+        shelf.delete(name)
     return record

@@ -15,32 +15,26 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import soundfile
-
+from config.canonical import canonical_json
 from config.settings import Settings, VaultSettings
+from recording.copies import make_copies, read_prompt
+from recording.dossier import manifest_name, read_dossier, recording_from
 from recording.first_keys import first_keys
 from recording.keys import DataKeys, load_master_keys
 from recording.manifest import Manifest, ManifestChain, mask_dtmf, read_manifest
 from recording.peaks import PeakMeter
-from recording.recordings import Gap, Mask, Recording, RecordingClass, ShelfObject
+from recording.recordings import Mask, Recording, ShelfObject
 from recording.seal import seal
-from recording.sealed import RATE, Channel, SealedTape
+from recording.sealed import RATE, Oddity, SealedTape
 from recording.shelf import Shelf, ShelfUnhealthy, open_shelf, put_verified, sha256_of_file
 from recording.signing import SigningKey, load_signing_key
+from recording.sound_tree import BLOCK_SAMPLES, SoundTree, tree_seed
 from recording.vault import VaultReader, encrypt_file
 from recording.vitals import TalkFact, VitalsMeter
-
-BLOCK_SECONDS = 60
-OPUS_LEVEL = 0.95  # of libsndfile's scale: about 40 kbit/s for both channels of a telephone line
-
-Samples = npt.NDArray[np.int16]
-
 
 SealTape = Callable[[Path, Path], SealedTape]
 """``(tape path, directory for the master)`` → what was sealed: ``recording.seal.seal`` in the product."""
@@ -92,45 +86,17 @@ def open_seal_room(settings: Settings, seal_tape: SealTape = seal) -> SealRoom:
 
 def seal_call(order: SealOrder, room: SealRoom) -> Recording:
     """The whole pipeline of one call. Idempotent; the tape goes only after everything was read back."""
-    with _only_one(room.work, order.recording_id):
+    with only_one(room.work, order.recording_id):
         manifest = room.chain.find(order.recording_id)
         if manifest is None:
             manifest = _seal_anew(order, room)
         else:
             read_manifest(manifest.data, room.signing.verifier())
-            _check_shelf(manifest, room.shelf)
+            _check_shelf(manifest, room)
         if not room.vault.keep_tapes:
             order.tape_path.unlink(missing_ok=True)
         shutil.rmtree(room.work / order.recording_id, ignore_errors=True)
         return recording_from(manifest)
-
-
-def recording_from(manifest: Manifest) -> Recording:
-    """The recording a manifest speaks of."""
-    body = manifest.body
-    return Recording(
-        id=body["recording_id"],
-        call_id=body["call_id"],
-        case_id=body["case_id"],
-        tape_id=body["tape_id"],
-        started_at=datetime.fromisoformat(body["started_at"]),
-        seconds=body["vitals"]["milliseconds"] / 1000,
-        sha256=body["sha256"],
-        classification=RecordingClass(body["vitals"]["class"]),
-        gaps=tuple(Gap(**{**gap, "channel": Channel(gap["channel"])}) for gap in body["gaps"]),
-        masks=tuple(Mask(**mask) for mask in body["masks"]),
-        objects=tuple(ShelfObject(**found) for found in body["objects"]),
-        data_key_id=body["data_key_id"],
-        vitals=body["vitals"],
-        manifest_sha256=manifest.sha256,
-        manifest_name=manifest_name(body["recording_id"]),
-        chain=body["chain"],
-        chain_seq=manifest.seq,
-    )
-
-
-def manifest_name(recording_id: str) -> str:
-    return f"manifests/{recording_id}.json"
 
 
 def open_object(shelf: Shelf, keys: DataKeys, name: str) -> VaultReader:
@@ -145,15 +111,19 @@ def _seal_anew(order: SealOrder, room: SealRoom) -> Manifest:
     sealed = room.seal_tape(order.tape_path, work)
     peaks_path, listening_path = work / "sound.peaks", work / "sound.opus"
     masks = (*order.masks, *masks_of(sealed))
-    vitals = _measure(sealed, order, masks, room.vault, peaks_path, listening_path)
+    data_key = room.keys.make(order.recording_id)
+    tree = SoundTree(sealed.samples, tree_seed(data_key))
+    wanted = room.vault.listening_copy == "always" or (room.vault.listening_copy == "masked" and bool(masks))
+    vitals = _measure(sealed, order, masks, tree, peaks_path, listening_path if wanted else None)
     files = {"master": (sealed.flac_path, "audio", "flac"), "peaks": (peaks_path, "peaks", "peaks")}
     if listening_path.exists():
         files["listening"] = (listening_path, "listening", "opus")
     if sealed.aside_path is not None:
         files["aside"] = (sealed.aside_path, "audio", "aside.flac")
-    data_key = room.keys.make(order.recording_id)
+    if any(odd.payload is not None for odd in sealed.oddities):
+        files["displaced"] = (_write_displaced(sealed, work), "audio", "displaced.json")
     objects = [
-        _shelve(kind, path, f"{folder}/{order.recording_id}.{ending}.vault", data_key, order, room)
+        shelve(kind, path, f"{folder}/{order.recording_id}.{ending}.vault", order.recording_id, data_key, room)
         for kind, (path, folder, ending) in files.items()
     ]
     if objects[0].plain_sha256 != sealed.sha256:
@@ -167,6 +137,7 @@ def _seal_anew(order: SealOrder, room: SealRoom) -> Manifest:
         "vitals": vitals,
         "objects": [asdict(found) for found in objects],
         "data_key_id": order.recording_id,
+        "sound_tree": {"block_samples": BLOCK_SAMPLES, "root": tree.root()},
         **tape_facts(sealed, room.vault.dtmf),
     }
     return room.chain.append(
@@ -178,28 +149,25 @@ def _measure(
     sealed: SealedTape,
     order: SealOrder,
     masks: Sequence[Mask],
-    vault: VaultSettings,
+    tree: SoundTree,
     peaks_path: Path,
-    listening_path: Path,
+    listening_path: Path | None,
 ) -> dict[str, Any]:
-    """One pass over the master: peaks, vitals and the listening copy."""
-    if sealed.seconds == 0:  # libsndfile writes a FLAC without samples and cannot read it back
+    """One pass over the master: peaks, vitals, the hash tree and the listening copy."""
+    vitals = VitalsMeter(RATE, read_prompt(order.prompt_path, RATE))
+    if sealed.samples == 0:  # libsndfile writes a FLAC without samples and cannot read it back
         peaks_path.write_bytes(PeakMeter(RATE, 2).as_bytes())
-        return VitalsMeter(RATE, _prompt(order.prompt_path, RATE)).result(_talk(sealed, order.talk)).as_facts()
-    with soundfile.SoundFile(sealed.flac_path) as sound:
-        rate = sound.samplerate
-        meter, vitals = PeakMeter(rate, 2), VitalsMeter(rate, _prompt(order.prompt_path, rate))
-        wanted = vault.listening_copy == "always" or (vault.listening_copy == "masked" and bool(masks))
-        with _listening_file(listening_path, rate, wanted) as copy:
-            at = 0
-            for block in _blocks(sound):
-                meter.add(silence_masks(block, at, rate, masks))  # the player draws them: what is masked is flat
-                vitals.add(block)
-                if copy is not None:
-                    copy.write(silence_masks(block, at, rate, masks))
-                at += len(block)
-    peaks_path.write_bytes(meter.as_bytes())
+    else:
+        make_copies(sealed.flac_path, masks, peaks=peaks_path, listening=listening_path, vitals=vitals, tree=tree)
     return vitals.result(_talk(sealed, order.talk)).as_facts()
+
+
+def _write_displaced(sealed: SealedTape, work: Path) -> Path:
+    """Frames that found no place are sound: they are encrypted with it, and the manifest only says that they are."""
+    frames = [asdict(odd) for odd in sealed.oddities if odd.payload is not None]
+    path = work / "displaced.json"
+    path.write_bytes(canonical_json(frames))
+    return path
 
 
 def tape_facts(sealed: SealedTape, dtmf: str) -> dict[str, Any]:
@@ -228,7 +196,7 @@ def tape_facts(sealed: SealedTape, dtmf: str) -> dict[str, Any]:
             }
             for gap in sealed.gaps
         ],
-        "oddities": [{**asdict(odd), "channel": odd.channel.value} for odd in sealed.oddities],
+        "oddities": [_oddity(odd) for odd in sealed.oddities],
         "damage": [list(span) for span in sealed.damage],
         "dtmf": mask_dtmf(presses, dtmf),
         "marks": [
@@ -237,6 +205,12 @@ def tape_facts(sealed: SealedTape, dtmf: str) -> dict[str, Any]:
             if mark.name != "dtmf"
         ],
     }
+
+
+def _oddity(odd: Oddity) -> dict[str, Any]:
+    facts = {**asdict(odd), "channel": odd.channel.value}
+    payload = facts.pop("payload")
+    return facts if payload is None else {**facts, "bytes": len(payload) // 2}
 
 
 def _talk(sealed: SealedTape, talk: TalkFact | None) -> TalkFact | None:
@@ -270,57 +244,10 @@ def _integers(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: round(value) if isinstance(value, float) else value for name, value in facts.items()}
 
 
-def silence_masks(block: Samples, at: int, rate: int, masks: Sequence[Mask]) -> Samples:
-    """``block``, which begins at sample ``at``, with every masked stretch of both channels silent."""
-    if not masks:
-        return block
-    quiet = block.copy()
-    for mask in masks:
-        start = mask.start_ms * rate // 1000 - at
-        end = len(block) if mask.end_ms is None else -(-mask.end_ms * rate // 1000) - at
-        quiet[max(0, start) : max(0, end)] = 0
-    return quiet
-
-
-def _blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
-    for block in sound.blocks(blocksize=sound.samplerate * BLOCK_SECONDS, dtype="int16", always_2d=True):
-        yield block if block.shape[1] == 2 else np.repeat(block[:, :1], 2, axis=1)
-
-
-def _prompt(path: Path | None, rate: int) -> Samples | None:
-    if path is None:
-        return None
-    samples, own_rate = soundfile.read(path, dtype="int16", always_2d=True)
-    first: Samples = samples[:, 0]
-    if own_rate == rate:
-        return first
-    import soxr  # only where a prompt has another rate than the line
-
-    resampled: Samples = soxr.resample(first, own_rate, rate)
-    return resampled
-
-
-@contextmanager
-def _listening_file(path: Path, rate: int, wanted: bool) -> Iterator[soundfile.SoundFile | None]:
-    if not wanted:
-        yield None
-        return
-    with soundfile.SoundFile(
-        path, "w", samplerate=rate, channels=2, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL
-    ) as copy:
-        yield copy
-
-
-def _shelve(kind: str, path: Path, name: str, data_key: bytes, order: SealOrder, room: SealRoom) -> ShelfObject:
+def shelve(kind: str, path: Path, name: str, recording_id: str, data_key: bytes, room: SealRoom) -> ShelfObject:
+    """Encrypt a file, open it again, put it on the shelf, read it back."""
     closed = path.with_name(path.name + ".vault")
-    encrypt_file(
-        path,
-        closed,
-        file_id=name,
-        key_id=order.recording_id,
-        data_key=data_key,
-        chunk_bytes=room.vault.chunk_bytes,
-    )
+    encrypt_file(path, closed, file_id=name, key_id=recording_id, data_key=data_key, chunk_bytes=room.vault.chunk_bytes)
     plain_sha256, size = sha256_of_file(path), closed.stat().st_size
     with closed.open("rb") as file:
         if VaultReader(_reads(file), lambda _: data_key).check(size) != plain_sha256:
@@ -345,11 +272,12 @@ def _reads(file: Any) -> Callable[[int, int], bytes]:
     return read
 
 
-def _check_shelf(manifest: Manifest, shelf: Shelf) -> None:
+def _check_shelf(manifest: Manifest, room: SealRoom) -> None:
+    shelf = room.shelf
     if not shelf.exists(manifest_name(manifest.recording_id)):
         shelf.put(manifest_name(manifest.recording_id), manifest.data)
-    for found in manifest.body["objects"]:
-        if shelf.sha256(found["name"]) != found["vault_sha256"]:
+    for found in read_dossier(shelf, room.signing.verifier(), manifest.recording_id).recording.objects:
+        if shelf.sha256(found.name) != found.vault_sha256:
             raise ShelfUnhealthy(
                 "the shelf holds other bytes than the manifest says",
                 remedy="run onrecord verify; restore the object from a backup; the tape, if any, was kept",
@@ -357,7 +285,7 @@ def _check_shelf(manifest: Manifest, shelf: Shelf) -> None:
 
 
 @contextmanager
-def _only_one(work: Path, recording_id: str) -> Iterator[None]:
+def only_one(work: Path, recording_id: str) -> Iterator[None]:
     """One process at a time for one recording. The lock files are 256 for ever: they do not grow with history."""
     work.mkdir(parents=True, exist_ok=True)
     with (work / f"lock-{zlib.crc32(recording_id.encode()) % 256:02x}").open("w") as handle:

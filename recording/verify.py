@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from case_store.audit_chain import AuditHead, ChainFault
 from config.errors import OnrecordError
+from recording.dossier import Dossier, amendment_name, checked_amendment, manifest_name
 from recording.keys import DataKeys
-from recording.manifest import GENESIS, Manifest, read_manifest
-from recording.seal_job import manifest_name, open_object
+from recording.manifest import GENESIS, Manifest, ManifestDamaged, read_amendment, read_manifest
+from recording.recordings import ShelfObject
+from recording.seal_job import open_object
 from recording.shelf import Shelf
 from recording.signing import Verifier, read_document
 
@@ -29,8 +31,22 @@ class Failure:
     detail: str
 
 
+class _Link(NamedTuple):
+    """A document's place in its chain: all that is kept of a million manifests."""
+
+    seq: int
+    prev: str
+    sha256: str
+    recording_id: str
+
+
+_Chains = dict[str, list[_Link]]
+
+
 @dataclass(kw_only=True)
 class VerifyReport:
+    """``disposed`` counts recordings that are rightly gone; they are among ``recordings_ok``."""
+
     recordings: int = 0
     recordings_ok: int = 0
     disposed: int = 0
@@ -50,7 +66,6 @@ class VerifyReport:
         return {
             "recordings": self.recordings,
             "recordings_ok": self.recordings_ok,
-            "disposed": self.disposed,
             "audit_entries": self.audit_entries,
             "failures": [asdict(failure) for failure in self.failures],
         }
@@ -73,20 +88,25 @@ def verify(
     a shelf that does not answer at all raises ``ShelfUnhealthy``.
     """
     report = VerifyReport()
-    chains: dict[str, list[Manifest]] = defaultdict(list)
+    chains: _Chains = defaultdict(list)
+    amended = _amendments(shelf, verifier, chains, report)
     found: set[str] = set()
     for name in shelf.list("manifests/"):
         report.recordings += 1
         manifest = _read(name, shelf, verifier, report)
         if manifest is not None:
             found.add(manifest.recording_id)
-            chains[str(manifest.body["chain"])].append(manifest)
-            if _recording_holds(manifest, shelf, verifier, keys, known, report):
-                report.recordings_ok += 1
+            _in_chain(manifest, manifest.recording_id, chains)
+            before = len(report.failures)
+            dossier = _dossier(manifest, amended.pop(manifest.recording_id, []), verifier, report)
+            _check_recording(dossier, shelf, verifier, keys, known, report)
+            report.recordings_ok += len(report.failures) == before
         if tick is not None:
             tick(report.recordings)
-    for chain, manifests in chains.items():
-        _check_order(chain, manifests, report)
+    for recording_id in amended:
+        _fail(report, "amendment-damaged", recording_id, "it amends a recording whose manifest is not there")
+    for chain, links in chains.items():
+        _check_order(chain, links, report)
     _check_heads(chains, heads, verifier, report)
     for missing in sorted((known or {}).keys() - found):
         report.recordings += 1
@@ -112,45 +132,87 @@ def _read(name: str, shelf: Shelf, verifier: Verifier, report: VerifyReport) -> 
     return manifest
 
 
-def _recording_holds(
-    manifest: Manifest,
+def _amendments(
+    shelf: Shelf, verifier: Verifier, chains: _Chains, report: VerifyReport
+) -> dict[str, list[tuple[str, Manifest]]]:
+    """Recording id → its amendments as they lie there; a recording has few or, nearly always, none."""
+    found: dict[str, list[tuple[str, Manifest]]] = defaultdict(list)
+    for name in shelf.list("amendments/"):
+        recording_id = name.split("/")[1]
+        try:
+            amendment = read_amendment(shelf.get(name), verifier)
+        except OnrecordError as error:
+            _fail(report, "amendment-damaged", recording_id, error.problem)
+            continue
+        _in_chain(amendment, recording_id, chains)
+        found[recording_id].append((name, amendment))
+    return found
+
+
+def _dossier(
+    manifest: Manifest, lying: list[tuple[str, Manifest]], verifier: Verifier, report: VerifyReport
+) -> Dossier:
+    """Those amendments that follow one another from the manifest on; the others are failures."""
+    good: list[Manifest] = []
+    for name, amendment in sorted(lying, key=lambda one: int(one[1].body["number"])):
+        try:
+            before = good[-1] if good else manifest
+            good.append(checked_amendment(amendment.data, verifier, before, len(good) + 1))
+            if name != amendment_name(manifest.recording_id, len(good)):
+                raise ManifestDamaged("an amendment lies under another name", remedy="restore it from a backup")
+        except OnrecordError as error:
+            _fail(report, "amendment-damaged", manifest.recording_id, error.problem)
+            break
+    return Dossier(manifest=manifest, amendments=tuple(good))
+
+
+def _in_chain(document: Manifest, subject: str, chains: _Chains) -> None:
+    link = _Link(document.seq, str(document.body["prev"]), document.sha256, subject)
+    chains[str(document.body["chain"])].append(link)
+
+
+def _check_recording(
+    dossier: Dossier,
     shelf: Shelf,
     verifier: Verifier,
     keys: DataKeys | None,
     known: Mapping[str, str] | None,
     report: VerifyReport,
-) -> bool:
-    recording_id, before = manifest.recording_id, len(report.failures)
-    if known is not None and known.get(recording_id) != manifest.body["sha256"]:
-        detail = "the case store has another hash" if recording_id in known else "the case store does not know it"
-        _fail(report, "recording-unknown", recording_id, detail)
-    if shelf.exists(f"disposals/{recording_id}.json"):
-        _check_disposal(recording_id, shelf, verifier, report)
-    else:
-        for found in manifest.body["objects"]:
-            _check_object(recording_id, found, shelf, keys, report)
-        if not shelf.exists(f"keys/{manifest.body['data_key_id']}.json"):
-            _fail(report, "key-missing", recording_id, "its wrapped data key is gone: it cannot be opened")
-    return len(report.failures) == before
+) -> None:
+    recording = dossier.recording
+    if known is not None and known.get(recording.id) != recording.sha256:
+        detail = "the case store has another hash" if recording.id in known else "the case store does not know it"
+        _fail(report, "recording-unknown", recording.id, detail)
+    if shelf.exists(f"disposals/{recording.id}.json"):
+        _check_disposal(dossier, shelf, verifier, report)
+        return
+    for found in recording.objects:
+        _check_object(recording.id, found, shelf, keys, report)
+    if not shelf.exists(f"keys/{recording.data_key_id}.json"):
+        _fail(report, "key-missing", recording.id, "its wrapped data key is gone: it cannot be opened")
+    if any(shelf.exists(name) for name in dossier.replaced):
+        detail = "a copy without the last mask is still there: run onrecord mask with the same stretch again"
+        _fail(report, "mask-unfinished", recording.id, detail)
 
 
 def _check_object(
-    recording_id: str, found: Mapping[str, Any], shelf: Shelf, keys: DataKeys | None, report: VerifyReport
+    recording_id: str, found: ShelfObject, shelf: Shelf, keys: DataKeys | None, report: VerifyReport
 ) -> None:
-    name = str(found["name"])
+    name = found.name
     try:
-        if shelf.sha256(name) != found["vault_sha256"]:
-            _fail(report, "object-changed", recording_id, f"{found['kind']} on the shelf is not what was sealed")
+        if shelf.sha256(name) != found.vault_sha256:
+            _fail(report, "object-changed", recording_id, f"{found.kind} on the shelf is not what was sealed")
         elif keys is not None:
             reader = open_object(shelf, keys, name)
-            if reader.header.file_id != name or reader.check(shelf.size(name)) != found["plain_sha256"]:
-                _fail(report, "sound-changed", recording_id, f"{found['kind']} opens, but is not what was sealed")
+            if reader.header.file_id != name or reader.check(shelf.size(name)) != found.plain_sha256:
+                _fail(report, "sound-changed", recording_id, f"{found.kind} opens, but is not what was sealed")
     except OnrecordError as error:
-        _fail(report, error.error_id, recording_id, f"{found['kind']}: {error.problem}")
+        _fail(report, error.error_id, recording_id, f"{found.kind}: {error.problem}")
 
 
-def _check_disposal(recording_id: str, shelf: Shelf, verifier: Verifier, report: VerifyReport) -> None:
+def _check_disposal(dossier: Dossier, shelf: Shelf, verifier: Verifier, report: VerifyReport) -> None:
     report.disposed += 1
+    recording_id = dossier.manifest.recording_id
     try:
         body = read_document(shelf.get(f"disposals/{recording_id}.json"), verifier)
     except OnrecordError as error:
@@ -160,24 +222,25 @@ def _check_disposal(recording_id: str, shelf: Shelf, verifier: Verifier, report:
         _fail(report, "disposal-unproven", recording_id, "the disposal record is another recording's")
     if shelf.exists(f"keys/{recording_id}.json"):
         _fail(report, "disposal-unfinished", recording_id, "its key is still there: run onrecord retain again")
+    elif any(shelf.exists(name) for name in dossier.every_name()):
+        detail = "encrypted copies are still there, without their key: run onrecord retain again"
+        _fail(report, "disposal-unfinished", recording_id, detail)
 
 
-def _check_order(chain: str, manifests: list[Manifest], report: VerifyReport) -> None:
+def _check_order(chain: str, links: list[_Link], report: VerifyReport) -> None:
     expected, prev = 1, GENESIS
-    for manifest in sorted(manifests, key=lambda one: one.seq):
-        if manifest.seq != expected:
-            _fail(report, "manifest-missing", chain, f"number {expected} is not there before {manifest.recording_id}")
-        elif manifest.body["prev"] != prev:
-            _fail(report, "manifest-chain", manifest.recording_id, "it does not name the manifest before it")
-        expected, prev = manifest.seq + 1, manifest.sha256
+    for link in sorted(links):
+        if link.seq != expected:
+            _fail(report, "manifest-missing", chain, f"number {expected} is not there before {link.recording_id}")
+        elif link.prev != prev:
+            _fail(report, "manifest-chain", link.recording_id, "it does not name the manifest before it")
+        expected, prev = link.seq + 1, link.sha256
 
 
 def _check_heads(
-    chains: Mapping[str, list[Manifest]], heads: Iterable[AuditHead], verifier: Verifier, report: VerifyReport
+    chains: Mapping[str, list[_Link]], heads: Iterable[AuditHead], verifier: Verifier, report: VerifyReport
 ) -> None:
-    by_place = {
-        (manifest_head_chain(chain), one.seq): one.sha256 for chain, manifests in chains.items() for one in manifests
-    }
+    by_place = {(manifest_head_chain(chain), one.seq): one.sha256 for chain, links in chains.items() for one in links}
     for head in heads:
         if not head.chain.startswith("manifests:"):
             continue

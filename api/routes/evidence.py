@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Response
 from fastapi import Path as InPath
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.guard import Principal, TheHouse, may
+from api.guard import Principal, TheHouse, demand, may
 from api.house import Evidence, House
 from api.permissions import Permission
 from api.problems import NotThere, documented
@@ -36,6 +36,9 @@ class EvidenceWish(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=3, max_length=300, description="What the evidence is for")]
+    unmasked: Annotated[
+        bool, Field(description="With the master although something is masked: compliance only, both people")
+    ] = False
 
 
 class EvidenceAsked(BaseModel):
@@ -47,7 +50,11 @@ class EvidenceAsked(BaseModel):
 async def ask(recording_id: Id, wish: EvidenceWish, house: TheHouse, principal: Officer) -> EvidenceAsked:
     """Ask for a pack: kept in the audit log under the asker's name."""
     desk = await _desk(house, recording_id)
-    number = await desk.ask(recording_id, actor=principal.name, reason=wish.reason, now=house.clock.now())
+    if wish.unmasked:
+        demand(principal, Permission.GIVE_UNMASKED)
+    number = await desk.ask(
+        recording_id, actor=principal.name, reason=wish.reason, now=house.clock.now(), unmasked=wish.unmasked
+    )
     return EvidenceAsked(request=number, recording_id=recording_id)
 
 
@@ -61,7 +68,14 @@ async def approve(recording_id: Id, request: RequestNumber, house: TheHouse, pri
     desk = await _desk(house, recording_id)
     with tempfile.TemporaryDirectory(prefix="onrecord-pack-") as folder:
         out = Path(folder) / "pack.zip"
-        await desk.pack(recording_id, request, approver=principal.name, out=out, now=house.clock.now())
+        await desk.pack(
+            recording_id,
+            request,
+            approver=principal.name,
+            out=out,
+            now=house.clock.now(),
+            may_unmask=Permission.GIVE_UNMASKED in principal.permissions,
+        )
         data = await asyncio.to_thread(out.read_bytes)
     headers = {"Content-Disposition": f'attachment; filename="{recording_id}.zip"', "Cache-Control": "no-store"}
     return Response(data, media_type="application/zip", headers=headers)

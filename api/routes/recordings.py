@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.guard import Principal, TheHouse, may
-from api.house import House, Sound
+from api.house import House, Masking, Sound
 from api.permissions import Permission
 from api.problems import NotThere, documented
 from api.ranges import ByteRange, asked_range
@@ -18,6 +19,7 @@ from api.surroundings import DoorMetrics
 from case_store.audit_chain import AuditFact
 from case_store.views import RecordingView
 from config.errors import Refused
+from recording.masking import MaskOrder
 
 router = APIRouter(prefix="/recordings", tags=["recordings"])
 
@@ -68,6 +70,80 @@ async def show_peaks(recording_id: Id, house: TheHouse, _principal: Listens) -> 
     _sealed(await _found(house, recording_id))
     peaks = await house.tapes.peaks(recording_id)
     return PeaksShape(per_second=peaks.per_second, channels=[list(channel) for channel in peaks.channels])
+
+
+class MaskWish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_ms: Annotated[int, Field(ge=0, description="Where the sensitive moment begins")]
+    to_ms: Annotated[int | None, Field(ge=1, description="Where it ends; none: with the recording")] = None
+    reason: Annotated[str, Field(min_length=3, max_length=300, description="Why: signed and audited")]
+
+
+class MaskShape(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    start_ms: int
+    end_ms: int | None
+    actor: str
+    reason: str
+
+
+class MasksShape(BaseModel):
+    recording_id: str
+    masks: list[MaskShape]
+
+
+class NoMaskingDesk(Refused):
+    """This house keeps no vault."""
+
+    error_id = "no-masking-here"
+
+
+@router.get("/{recording_id}/masks", responses=documented(401, 403, 404, 409, 422, 503))
+async def show_masks(recording_id: Id, house: TheHouse, _principal: Listens) -> MasksShape:
+    """Every masked stretch, with who did it and why."""
+    _sealed(await _found(house, recording_id))
+    masks = await _masking(house).masks(recording_id)
+    return MasksShape(recording_id=recording_id, masks=many(MaskShape, masks))
+
+
+@router.post("/{recording_id}/masks", status_code=201, responses=documented(401, 403, 404, 409, 422, 503))
+async def mask(
+    recording_id: Id,
+    wish: MaskWish,
+    house: TheHouse,
+    principal: Annotated[Principal, Depends(may(Permission.MASK_RECORDINGS))],
+) -> MasksShape:
+    """A sensitive moment noticed after the call: silent from now on in all that is played and given out.
+
+    The sealed master stays as it is. A mask cannot be taken back; the master is given out by two people as evidence.
+    """
+    _sealed(await _found(house, recording_id))
+    order = MaskOrder(
+        recording_id=recording_id,
+        from_ms=wish.from_ms,
+        to_ms=wish.to_ms,
+        actor=principal.name,
+        reason=wish.reason,
+        at=house.clock.now(),
+    )
+    masks = await _masking(house).mask(order)
+    await house.events.append(
+        "recording.masked",
+        order.at,
+        subject_id=recording_id,
+        actor=principal.name,
+        from_ms=wish.from_ms,
+        to_ms=wish.to_ms,
+    )
+    return MasksShape(recording_id=recording_id, masks=many(MaskShape, masks))
+
+
+def _masking(house: House) -> Masking:
+    if house.masking is None:
+        raise NoMaskingDesk("nothing can be masked here", remedy="ask a node with the vault")
+    return house.masking
 
 
 @router.get("/{recording_id}/audio", response_class=Response, responses=_SOUND)

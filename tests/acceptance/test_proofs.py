@@ -135,9 +135,7 @@ def test_what_the_demo_leaves_holds(run: Run) -> None:
 def test_the_carriers_own_bill_agrees(run: Run) -> None:
     code, said = run.say("reconcile", "--carrier-bill", str(bill(run)))
     assert (code, said["gaps"]) == (0, [])
-    assert said["billed"] >= said["calls"] - said["not_billed"]
-    assert said["not_billed"] == 0
-    assert said["hint"] is None
+    assert set(said) == {"calls", "clean", "gaps"}
 
 
 def test_a_call_the_bill_has_and_we_do_not_was_made_outside(run: Run) -> None:
@@ -150,13 +148,14 @@ def test_a_call_the_bill_has_and_we_do_not_was_made_outside(run: Run) -> None:
     assert [gap["class"] for gap in said["gaps"]] == ["unknown_to_us"]
 
 
-def test_a_row_missing_on_the_bill_is_counted(run: Run) -> None:
+def test_a_row_missing_on_the_bill_is_named(run: Run) -> None:
     def lost(rows: list[dict[str, str]]) -> None:
         longest = max(rows, key=lambda row: int(row["seconds"]))
         rows.remove(longest)
 
     code, said = run.say("reconcile", "--carrier-bill", str(bill(run, lost)))
-    assert (code, said["not_billed"]) == (0, 1)
+    assert code == 1
+    assert [(gap["class"], gap["call_id"]) for gap in said["gaps"]] == [("not_billed", run.answered()[1])]
 
 
 def test_a_longer_call_on_the_bill_is_short_with_us(run: Run) -> None:

@@ -21,8 +21,9 @@ import soundfile
 
 from case_store.audit import AuditLog
 from case_store.database import Database
+from recording.dossier import manifest_name
 from recording.manifest import read_manifest
-from recording.seal_job import SealRoom, manifest_name, open_object, open_seal_room
+from recording.seal_job import SealRoom, open_object, open_seal_room
 from recording.tape_format import Damage, Direction, Kind, Record, parse_header, read_records
 from recording.verify import verify
 from tests.faults.drive import KILLS, Drive, Fault

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -19,8 +20,9 @@ from hypothesis import strategies as st
 from case_store.audit_chain import AuditFact
 from case_store.audit_file import AuditFile
 from config.errors import BadInput
+from recording.dossier import Dossier, read_dossier
 from recording.evidence import OnePersonOnly, PackOrder, write_pack
-from recording.export import ExportChannels, ExportFormat, ExportOrder, export_sound, file_name
+from recording.export import ExportChannels, ExportFormat, ExportOrder, file_name, render, write_export
 from recording.offline_verifier import ed25519_holds
 from recording.recordings import Mask, Recording
 from recording.seal_job import open_object, seal_call
@@ -43,19 +45,27 @@ class Made:
         for subject in ("rec_0", "rec_1", "rec_2", "rec_1", "rec_9"):
             self.audit.append([AuditFact(at=NOW, actor="u", action="recording.heard", subject=subject)], NOW)
 
+    def dossier(self) -> Dossier:
+        return read_dossier(self.room.shelf, self.room.signing.verifier(), "rec_1")
+
     def export(self, **order: object) -> tuple[Path, dict[str, object]]:
         wanted = ExportOrder(actor="user_2", reason="complaint 王", **order)  # type: ignore[arg-type]  # each test's own
-        made = export_sound(self.master, self.recording, wanted, self.folder / "out", NOW)
-        return made.path, dict(made.provenance)
+        made = render(self.master, self.recording, wanted, NOW)
+        return write_export(made, self.folder / "out"), dict(made.provenance)
 
-    def pack(self, path: Path) -> Path:
+    def pack(self, path: Path, **order: bool) -> Path:
         write_pack(
             path,
             PackOrder(
-                requester="user_1", approver="user_2", reason="court", verdict={"allowed": True, "rule": "hours"}
+                requester="user_1",
+                approver="user_2",
+                reason="court",
+                verdict={"allowed": True, "rule": "hours"},
+                **order,  # type: ignore[arg-type]  # unmasked alone
             ),
             master=self.master,
-            manifest_data=self.room.shelf.get(self.recording.manifest_name),
+            dossier=self.dossier(),
+            data_key=self.room.keys.open("rec_1"),
             proofs=[self.audit.proof(2), self.audit.proof(4)],
             signing=self.room.signing,
             now=NOW,
@@ -140,7 +150,7 @@ def test_a_template_cannot_leave_its_folder(made: Made) -> None:
 
 def test_a_changed_master_is_not_exported(made: Made) -> None:
     with pytest.raises(BadInput, match="not this recording"):
-        export_sound(made.master + b"\0", made.recording, ExportOrder(actor="u", reason="r"), made.folder, NOW)
+        render(made.master + b"\0", made.recording, ExportOrder(actor="u", reason="r"), NOW)
 
 
 def test_evidence_takes_two_people() -> None:
@@ -175,7 +185,10 @@ def test_a_stranger_verifies_the_pack_without_the_product(made: Made, tmp_path: 
     code, said = stranger(script=script, cwd=tmp_path)
     assert (code, said["own_key"]) == (0, True)
     vcon = json.loads((tmp_path / "open" / "vcon.json").read_text())
-    assert vcon["dialog"][0]["content_hash"] == f"sha256-{made.recording.sha256}"
+    heard = (tmp_path / "open" / "recording.wav").read_bytes()
+    assert vcon["dialog"][0]["content_hash"] == f"sha256-{hashlib.sha256(heard).hexdigest()}"
+    assert said["sound"] == "masked"
+    assert [(one["start_ms"], one["actor"]) for one in said["masks"]] == [(1000, "user_1")]
     assert vcon["attachments"][1]["body"] == {"allowed": True, "rule": "hours"}
     other = SigningKey.from_seeds(b"\x05" * 32)
     code, said = stranger(str(pack), "--public-key", other.public_keys[other.key_id].hex(), script=script, cwd=tmp_path)
@@ -205,7 +218,8 @@ def test_proofs_of_another_recording_make_no_pack(made: Made, tmp_path: Path) ->
             tmp_path / "p.zip",
             PackOrder(requester="a", approver="b", reason="r"),
             master=made.master,
-            manifest_data=made.room.shelf.get(made.recording.manifest_name),
+            dossier=made.dossier(),
+            data_key=made.room.keys.open("rec_1"),
             proofs=[made.audit.proof(1)],
             signing=made.room.signing,
             now=NOW,
@@ -237,5 +251,5 @@ def test_rfc_8032_test_vector_three() -> None:
 def test_a_recording_without_masks_is_exported_whole(made: Made) -> None:
     bare = replace(made.recording, masks=())
     order = ExportOrder(actor="u", reason="r", format=ExportFormat.FLAC, template="bare")
-    path = export_sound(made.master, bare, order, made.folder / "out", NOW).path
+    path = write_export(render(made.master, bare, order, NOW), made.folder / "out")
     assert (soundfile.read(path, dtype="int16")[0] == made.sound).all()

@@ -49,8 +49,10 @@ class World:
         ]
         self.rng.shuffle(rows)
         path = folder / "bill.csv"
-        with path.open("w", encoding=chosen.encoding, newline="") as file:
-            writer = csv.writer(file, delimiter=chosen.delimiter)
+        encoding = self.rng.choice(["utf-8", "utf-8-sig", "utf-16"]) if chosen.encoding == "auto" else chosen.encoding
+        delimiter = self.rng.choice([",", ";", "\t", "|"]) if chosen.delimiter == "auto" else chosen.delimiter
+        with path.open("w", encoding=encoding, newline="") as file:
+            writer = csv.writer(file, delimiter=delimiter)
             writer.writerow(["序号", chosen.columns["seconds"], chosen.columns["callee"], chosen.columns["started_at"]])
             writer.writerows([n, seconds, number, moment] for n, (moment, number, seconds) in enumerate(rows))
         return path
@@ -77,7 +79,8 @@ def spell(e164: str, number_format: str, rng: random.Random) -> str:
 
 
 def spell_seconds(seconds: float, chosen: BillSettings) -> str:
-    rounded = math.ceil(seconds / chosen.rounding_seconds) * chosen.rounding_seconds
+    beyond = max(0.0, seconds - chosen.first_seconds)
+    rounded = chosen.first_seconds + math.ceil(beyond / chosen.rounding_seconds) * chosen.rounding_seconds
     if chosen.duration == "minutes":
         return str(math.ceil(rounded / 60))
     if chosen.duration == "clock":
@@ -91,6 +94,8 @@ HABITS = [
     BillSettings(
         timezone="America/New_York", rounding_seconds=6, number_format="national", time_format="%d/%m/%Y %H:%M:%S"
     ),
+    BillSettings(first_seconds=60, rounding_seconds=6),
+    BillSettings(first_seconds=30, rounding_seconds=1, timezone="Asia/Tokyo"),
     BillSettings(timezone="Europe/London", duration="minutes", rounding_seconds=60, number_format="e164"),
     BillSettings(
         duration="clock",

@@ -163,7 +163,7 @@ def test_dtmf_by_policy() -> None:
 
 
 def test_masks_cut_at_block_borders() -> None:
-    from recording.seal_job import silence_masks
+    from recording.copies import silence_masks
 
     sound = np.ones((RATE * 2, 2), np.int16)
     masks = (

@@ -57,7 +57,6 @@ def test_a_sound_shelf_holds(shelved: Shelved) -> None:
         assert report.as_json() == {
             "recordings": 4,
             "recordings_ok": 4,
-            "disposed": 0,
             "audit_entries": 0,
             "failures": [],
         }
