@@ -17,7 +17,7 @@ import soundfile
 
 from case_store.network import HangupCause
 from config.errors import BadSetting
-from config.settings import DeskSettings, FloorSettings, SipSettings, TrunkSettings
+from config.settings import DeskSettings, FloorSettings, SipSettings
 from dialer.campaigns import Mode
 from dialer.centre import Centre, CentreParts
 from dialer.click import ClickRefused
@@ -25,7 +25,7 @@ from dialer.engines.sip import SipTrunkEngine
 from dialer.floor import AgentState
 from dialer.media.client import MediaRelay
 from recording.codec import encode
-from tests.integration.sip.peers import HOST, T1
+from tests.integration.sip.peers import HOST, T1, trunk
 from tests.integration.sip.wire import Wire, description, wire
 from tests.integration.test_the_floor import House
 from tests.rtp_phone import Phone
@@ -91,7 +91,7 @@ async def line(root: Path, floor: FloorSettings) -> AsyncIterator[Line]:
             at = House(root, lambda _order: (), floor)
             at.settings = at.settings.model_copy(
                 update={
-                    "trunks": (TrunkSettings(name="far", host=HOST, port=far.port),),
+                    "trunks": (trunk(far.port),),
                     "sip": SipSettings(bind_host=HOST, bind_port=0, rtp_ports=(0, 0), t1_milliseconds=T1),
                 }
             )
