@@ -45,7 +45,7 @@ check: lint types imports
 
 test: setup-dev peers check
 	$(BIN)/pytest -q -n 2 tests/unit
-	$(BIN)/pytest -q tests/contract tests/integration tests/acceptance tests/browser
+	$(BIN)/pytest -q tests/contract tests/integration tests/acceptance tests/faults tests/browser
 
 # Long proofs of the pure cores; each stops at its first violation and keeps its result in bench/results.
 soak: setup-dev

@@ -25,7 +25,7 @@ from case_store.model import CallRecord
 from config.errors import BadInput, Refused
 from config.logging import quiet_console
 from config.settings import load_settings
-from dialer.demo import DemoOrder, DemoProgress, read_desk, read_placements, read_trunk, run_demo
+from dialer.demo import DemoOrder, DemoProgress, read_desk, read_placements, run_demo, trunk_of
 from dialer.sweep_report import PlacementReport, SweepReport
 from dialer.switchboard import CallInFlight
 from recording.recordings import Recording
@@ -45,7 +45,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    trunk: Annotated[str | None, typer.Option(help="sip:HOST:PORT of a carrier; none: the simulated one")] = None,
+    trunk: Annotated[
+        str | None, typer.Option(help="sip:HOST:PORT, or a trunk's name in onrecord.toml; none: simulated")
+    ] = None,
     placement: Annotated[list[Path] | None, typer.Option(help="CSV or XLSX; none: the shipped sample")] = None,
     agent: Annotated[list[str] | None, typer.Option(help="sip:NAME@HOST:PORT of an agent's phone")] = None,
     agents: Annotated[int, typer.Option(min=1, max=200, help="Simulated agents where no --agent is given")] = 16,
@@ -61,8 +63,9 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output")] = False,
 ) -> None:
     """Load a placement, sweep it over SIP from recorded lines, seal the tapes, show what came of it."""
+    settings = load_settings()
     if trunk is not None:
-        read_trunk(trunk)
+        trunk_of(trunk, settings)
     for number, uri in enumerate(agent or (), 1):
         read_desk(uri, number)
     order = DemoOrder(
@@ -76,7 +79,7 @@ def demo(
         talk_seconds=talk_seconds,
         keep_tapes=keep_tapes,
         client=client,
-        settings=load_settings(),
+        settings=settings,
         seed=seed,
     )
     parsed = read_placements(order)
@@ -144,6 +147,7 @@ class _Screen:
         self._task = self._bar.add_task("starting", total=None)
         self._live = Live(console=console, refresh_per_second=4, transient=True) if live else None
         self._printed = 0
+        self._told = ""
 
     def __enter__(self) -> _Screen:
         if self._live is not None:
@@ -163,6 +167,9 @@ class _Screen:
         if self._live is not None:
             self._live.update(Group(self._calls(progress), self._bar))
             return
+        if progress.phase != self._told:
+            self._told = progress.phase
+            self.console.print(f"· {progress.phase}", style="dim")
         for line in progress.lines[self._printed :]:
             self.console.print(_plain(*line), soft_wrap=True)
         self._printed = len(progress.lines)
@@ -197,6 +204,8 @@ class _Screen:
             f"{seconds / 60:.1f} minutes, encrypted in [bold]{report.directory}/shelf[/], attached to their cases in "
             f"[bold]{report.directory}/onrecord.db[/]. Clock: {report.clock}."
         )
+        if "tapes" in report.extra:
+            console.print(f"Raw tapes and plain sound files: [bold]{report.extra['tapes']}[/].")
         if not report.finished:
             console.print(f"[yellow]Not finished: {report.stopped_because}.[/]")
 

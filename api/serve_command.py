@@ -1,22 +1,20 @@
-"""``onrecord serve``: the doors, and with a trunk the dialer behind them."""
+"""``onrecord serve``: the doors, and with a trunk the dialer behind them.
+
+What a crash left on the lines is ended first: signalling is loaded and awake in a fraction of the time the whole node takes.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
-from api.centre_floor import CentreFloor
-from api.centre_house import CentreCampaigns, plan_of
-from api.serving import serve_doors
 from api.speaking import Json, say
-from api.store_house import house_over
-from case_store.store import CaseStore
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
-from dialer.centre import Centre, CentreParts
 from dialer.engines.sip import SipTrunkEngine
 from dialer.media.client import MediaRelay
 
@@ -43,30 +41,18 @@ def serve(
 
 
 async def _serve(settings: Settings, ready: Any) -> None:
-    if settings.trunks:
-        await _serve_centre(settings, ready)
+    if not settings.trunks:
+        await import_module("api.serving_house").serve_house(settings, ready)
         return
-    store = await CaseStore.open(settings.store.url)
-    try:
-        await serve_doors(house_over(store, settings, SystemClock()), ready=ready)
-    finally:
-        await store.close()
+    settings = with_dialog_journal(settings)
+    engine = SipTrunkEngine(settings, SystemClock(), MediaRelay.from_settings(settings))
+    engine.begin()
+    await import_module("api.serving_house").serve_centre(settings, engine, ready)
 
 
-async def _serve_centre(settings: Settings, ready: Any) -> None:
-    """With a trunk this process dials too: the centre and its doors, ended together."""
-    clock = SystemClock()
-    engine = SipTrunkEngine(settings, clock, MediaRelay.from_settings(settings))
-    async with Centre.open(settings, CentreParts(engine=engine, clock=clock)) as centre:
-        await centre.open_floor()
-        await centre.resume_campaigns(plan_of(centre))
-        house = house_over(
-            centre.store,
-            settings,
-            clock,
-            campaigns=CentreCampaigns(centre),
-            calling=centre,
-            floor=CentreFloor(centre),
-            registry=centre.registry,
-        )
-        await serve_doors(house, ready=ready)
+def with_dialog_journal(settings: Settings) -> Settings:
+    """A node always knows which lines it has up, so that its next start ends what a crash left: beside the tapes by default."""
+    if settings.sip.journal is not None:
+        return settings
+    place = settings.recording.directory.parent / "dialogs.journal"
+    return settings.model_copy(update={"sip": settings.sip.model_copy(update={"journal": place})})

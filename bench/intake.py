@@ -1,6 +1,8 @@
 """How long a large placement file takes to load, and how much memory: ``python -m bench.intake [--rows N]``.
 
-Writes bench/results/intake.txt.
+Each load runs in a process of its own, so that its peak of memory is its own: a tenth of the rows, then all of them, as
+CSV (GB18030) and as a workbook, with identity digests keyed as every door keys them. Writes bench/results/intake.txt
+(``intake-postgresql.txt`` with --postgresql URL, an empty database each time).
 """
 
 from __future__ import annotations
@@ -11,11 +13,16 @@ import csv
 import platform
 import random
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+import xlsxwriter
+
+from case_store.intake.identity import keyed_by
 from case_store.intake.placement import parse_placement
 from case_store.store import CaseStore
 from config.settings import ClientSettings
@@ -78,39 +85,66 @@ def machine() -> str:
     return f"{model}, {os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
 
 
-async def measure(rows: int, url: str | None) -> str:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "placement.csv"
-        write_sample(path, rows)
-        store = await CaseStore.open(url or f"sqlite+aiosqlite:///{folder}/store.db")
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        seen: list[tuple[int, int]] = []
-        start, processor = time.monotonic(), time.process_time()
-        report = await store.placements.load(
-            parse_placement(path, ClientSettings(name="bank")),
-            datetime.now(UTC),
-            progress=lambda done: seen.append((done, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)),
-        )
-        seconds, worked = time.monotonic() - start, time.process_time() - processor
-        await store.close()
-    half = next(peak for done, peak in seen if done >= rows // 2)
-    return (
-        f"{rows} rows, {report.cases} cases, {report.numbers} numbers, {len(report.rejected_fields)} rejected fields: "
-        f"{seconds:.1f} s, {worked:.1f} s of CPU ({rows / seconds:.0f} rows/s); peak memory before {before // 1024} MB, "
-        f"half way {half // 1024} MB, at the end {seen[-1][1] // 1024} MB"
+async def measure(path: Path, rows: int, url: str) -> str:
+    store = await CaseStore.open(url)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, processor = time.monotonic(), time.process_time()
+    report = await store.placements.load(
+        parse_placement(path, ClientSettings(name="bank")), datetime.now(UTC), identity=keyed_by(b"k" * 32)
     )
+    seconds, worked = time.monotonic() - start, time.process_time() - processor
+    await store.close()
+    assert report.rows == rows
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return (
+        f"{path.suffix[1:]:5}{rows:7} rows, {report.cases} cases, {report.numbers} numbers, {len(report.rejected_fields)} "
+        f"rejected fields: {seconds:.1f} s, {worked:.1f} s of CPU ({rows / seconds:.0f} rows/s); "
+        f"peak memory before {before // 1024} MB, after {peak // 1024} MB"
+    )
+
+
+def as_workbook(path: Path) -> Path:
+    made = path.with_suffix(".xlsx")
+    with xlsxwriter.Workbook(str(made), {"constant_memory": True}) as book, path.open(encoding="gb18030") as text:
+        sheet = book.add_worksheet()
+        for row, cells in enumerate(csv.reader(text)):
+            for column, cell in enumerate(cells):
+                sheet.write_string(row, column, cell)
+    return made
+
+
+def one_load(path: Path, rows: int, url: str) -> str:
+    """In a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.intake", "--one", str(path), "--rows", str(rows), "--url", url],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=100_000)
-    options.add_argument("--url", help="another database; default: SQLite in a temporary folder")
+    options.add_argument("--postgresql", nargs="+", metavar="URL", help="empty databases, one a load")
+    options.add_argument("--one", type=Path, help=argparse.SUPPRESS)
+    options.add_argument("--url", help=argparse.SUPPRESS)
     chosen = options.parse_args()
-    text = f"{machine()}\n{asyncio.run(measure(chosen.rows, chosen.url))}\n"
-    print(text)
-    results = Path(__file__).parent / "results"
-    results.mkdir(exist_ok=True)
-    (results / "intake.txt").write_text(text)
+    if chosen.one is not None:
+        print(asyncio.run(measure(chosen.one, chosen.rows, chosen.url)))
+        return
+    lines = [machine()]
+    with tempfile.TemporaryDirectory() as folder:
+        urls = iter(chosen.postgresql or [f"sqlite+aiosqlite:///{folder}/{place}.db" for place in range(4)])
+        for rows in (chosen.rows // 10, chosen.rows):
+            path = Path(folder) / f"placement-{rows}.csv"
+            write_sample(path, rows)
+            for file, url in zip((path, as_workbook(path)), urls, strict=False):
+                lines.append(one_load(file, rows, url))
+                print(lines[-1], flush=True)
+    name = "intake-postgresql.txt" if chosen.postgresql else "intake.txt"
+    (Path(__file__).parent / "results" / name).write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def _statements(its: Writer, cases: int) -> Iterator[tuple[str, str]]:
         "sweep",
         (
             "INSERT INTO sweep_cases (campaign_id, case_id, state, due_at)"
-            f" SELECT 'camp_1', {case}, 'ready', {at(f'{_NOW_SECONDS} - s.n % 1000')} FROM {one}"
+            f" SELECT 'camp_1', {case}, 'ready', {at(f'{_NOW_SECONDS} - 1000 + s.n * 1000 / {cases}')} FROM {one}"
         ),
     )
     for back in (2, 1, 0):

@@ -92,4 +92,15 @@ def cells() -> list[Cell]:
         for pacer in ("progressive", "vicidial-average", "vicidial-hard-limit")
         for agents, rate in pairs
     ]
-    return sorted(found, key=lambda cell: cell.agents >= 100)  # the dearest days come last
+    return sorted(found, key=_doubt)
+
+
+def _doubt(cell: Cell) -> tuple[int, int]:
+    """What is least sure comes first: few agents against the bound, variation, low targets; published figures last."""
+    if cell.pacer != "hazard":
+        return 4, cell.agents
+    if cell.group == "markov" and cell.agents <= 3:
+        return 0, cell.agents
+    if cell.group in ("varying", "low"):
+        return 1, cell.agents
+    return (3 if cell.agents >= 100 else 2), cell.agents

@@ -8,6 +8,7 @@ should after a change to the pacer). The report is bench/results/pacing.md with 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import platform
@@ -101,24 +102,60 @@ def _want(cell: Cell, index: int, kept: list[dict[str, Any]]) -> float:
 
 
 def _save(days: Days) -> None:
+    """Whole or not at all: an interrupted run goes on from the last save."""
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "pacing.json").write_text(json.dumps(days, indent=0, sort_keys=True) + "\n")
+    fresh = RESULTS / "pacing.json.new"
+    fresh.write_text(json.dumps({"code": code(), "days": days}, indent=0, sort_keys=True) + "\n")
+    fresh.replace(RESULTS / "pacing.json")
 
 
-def bounds(days: Days) -> dict[tuple[int, float], float]:
-    """The Markov bound at 3%, in %, of the cells that have days; merged for 30 agents and more. Kept in a file, for
-    100 agents take a minute each."""
+def code() -> str:
+    """A fingerprint of what decides and what simulates: days of other code are not pooled with these."""
+    digest = hashlib.sha256()
+    for file in sorted((Path(__file__).parents[1] / "dialer" / "pacing").glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def load() -> Days:
+    """The days kept, if this code simulated them."""
+    kept = RESULTS / "pacing.json"
+    if not kept.exists():
+        return {}
+    record = json.loads(kept.read_text())
+    if record.get("code") != code():
+        print("the days kept are of other code: starting afresh")
+        return {}
+    days: Days = record["days"]
+    return days
+
+
+_LOWER, _UPPER = 0.026, 0.03  # the bound is all but straight between them
+
+
+def bounds(days: Days) -> dict[tuple[int, float], tuple[float, float]]:
+    """The Markov bound at 2.6% and 3%, in %, of the cells that have days; merged for 30 agents and more. Kept in a
+    file, for 100 agents take a minute each."""
     kept = RESULTS / "pacing_bound.json"
     known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
     for agents in AGENTS:
         for rate in RATES:
-            key = f"{agents} {rate}"
-            simulated = Cell(group="markov", agents=agents, rate=rate, cancels=False).key in days
-            if simulated and key not in known:
-                floor = MarkovFloor(agents=agents, answer_rate=rate, merged=agents >= 30)
-                known[key] = 100.0 * solve_bound(floor).gain
-                kept.write_text(json.dumps(known, indent=0) + "\n")
-    return {(agents, rate): known.get(f"{agents} {rate}", math.nan) for agents in AGENTS for rate in RATES}
+            if Cell(group="markov", agents=agents, rate=rate, cancels=False).key not in days:
+                continue
+            for share in (_LOWER, _UPPER):
+                key = f"{agents} {rate} {share}"
+                if key not in known:
+                    floor = MarkovFloor(agents=agents, answer_rate=rate, merged=agents >= 30, abandonment=share)
+                    known[key] = 100.0 * solve_bound(floor).gain
+                    kept.write_text(json.dumps(known, indent=0) + "\n")
+    return {
+        (agents, rate): (
+            known.get(f"{agents} {rate} {_LOWER}", math.nan),
+            known.get(f"{agents} {rate} {_UPPER}", math.nan),
+        )
+        for agents in AGENTS
+        for rate in RATES
+    }
 
 
 def report(days: Days) -> str:
@@ -161,18 +198,24 @@ def report(days: Days) -> str:
         "",
         "## Share of the bound (Markov version, nothing given up: the bound has no such action)",
         "",
-        "| n | p | bound at 3% | hazard | of the bound, % | wanted |",
-        "|---|---|---|---|---|---|",
+        "The bound is taken at the share of drops that was realised (between 2.6% and 3% it is interpolated, above 3% it is",
+        "the one at 3.0%, so that overspending would show as a gain and is marked), and beside it at 3%, which asks more of a target of 2.8%.",
+        "",
+        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | of the bound at 3%, % | wanted |",
+        "|---|---|---|---|---|---|---|",
     ]
     for agents in AGENTS:
         for rate in RATES:
             mine = of(Cell(group="markov", agents=agents, rate=rate, cancels=False))
-            bound = best[agents, rate]
+            lower, upper = best[agents, rate]
+            part = min(1.0, (mine.dropped / 100 - _LOWER) / (_UPPER - _LOWER))
+            equal = lower + part * (upper - lower)
             wanted = 99.3 if agents <= 3 else 98.5
-            share = 100 * mine.mean / bound
+            share = 100 * mine.mean / equal
+            over = " (over 3%)" if mine.dropped > 3.0 else ""
             out.append(
-                f"| {agents} | {rate:g} | {bound:.2f} | {mine.text} | {share:.2f} ± {100 * mine.se / bound:.2f} | "
-                f"{wanted} {_verdict(share - wanted, mine)} |"
+                f"| {agents} | {rate:g} | {upper:.2f} | {mine.text}{over} | {share:.2f} ± {100 * mine.se / equal:.2f} | "
+                f"{100 * mine.mean / upper:.2f} | {wanted} {_verdict(share - wanted, mine, 100 / equal)} |"
             )
     out += [
         "",
@@ -209,12 +252,16 @@ def report(days: Days) -> str:
     return "\n".join(out)
 
 
-def _verdict(margin: float, found: Sum) -> str:
-    if not found.days or math.isnan(found.se):
+def _verdict(margin: float, found: Sum, scale: float = 1.0) -> str:
+    """``scale``: units of the margin for a point of utilisation."""
+    if not found.days or math.isnan(found.se) or math.isnan(margin):
         return "?"
+    noise = 2 * found.se * scale
     if margin >= 0:
-        return "met" if margin >= 2 * found.se else "met within noise"
-    return "missed" if margin < -2 * found.se else "missed within noise"
+        said = "met" if margin >= noise else "met within noise"
+    else:
+        said = "missed" if margin < -noise else "missed within noise"
+    return said if found.dropped <= 3.0 else f"{said}, but over 3% dropped"
 
 
 def _machine() -> str:
@@ -248,8 +295,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="stop simulating after so long")
     parser.add_argument("--fresh", action="store_true", help="forget the days kept")
     asked = parser.parse_args()
-    kept = RESULTS / "pacing.json"
-    days: Days = {} if asked.fresh or not kept.exists() else json.loads(kept.read_text())
+    days = {} if asked.fresh else load()
     simulate(time.monotonic() + 60.0 * asked.minutes, days)
     text = report(days)
     (RESULTS / "pacing.md").write_text(text)

@@ -436,11 +436,11 @@ class _Loading:
     async def _known(self, refs: set[str]) -> dict[str, _Known]:
         rows = await self._unit.connection.execute(
             select(cases.c.client_ref, cases.c.id, cases.c.state, cases.c.balance_currency)
+            # Asked for in order, SQLite would walk through all cases of the client.
             .where(cases.c.client == self._client, cases.c.client_ref.in_(refs))
-            .order_by(cases.c.id)  # the newest case of a reference wins
         )
         found: dict[str, _Known] = {}
-        for row in rows:
+        for row in sorted(rows, key=lambda row: row.id):  # the newest case of a reference wins
             found[row.client_ref] = _Known(row.id, row.state, row.balance_currency)
         return found
 

@@ -114,10 +114,12 @@ class CaseReading:
         self, *, until: datetime, owner: str | None, after: str | None, limit: int
     ) -> Page[NextActionView]:
         """Live actions whose window opens by ``until``, the one that lapses first at the head."""
+        # Read in the order shown, from the index of ``latest``: by ``earliest`` all that is due would be read and sorted.
+        opened = func.coalesce(next_actions.c.earliest, next_actions.c.latest) <= until
         query = (
             select(next_actions, cases.c.client_ref)
             .join(cases, cases.c.id == next_actions.c.case_id)
-            .where(next_actions.c.state == LIVE, next_actions.c.earliest <= until)
+            .where(next_actions.c.state == LIVE, opened)
             .order_by(next_actions.c.latest, next_actions.c.id)
             .limit(limit + 1)
         )

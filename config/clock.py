@@ -55,10 +55,15 @@ class ShiftedClock:
 
 
 class VirtualClock:
-    """Stands still until ``advance``; sleepers wake in due order. For simulations and tests."""
+    """Stands still until ``advance``; sleepers wake in due order. For simulations and tests.
 
-    def __init__(self, start: datetime) -> None:
+    ``in_memory``: no socket, thread or process can wake anything on this loop, so that time may go on as soon as
+    nothing is left to run; otherwise a few turns of the loop are waited in any case.
+    """
+
+    def __init__(self, start: datetime, *, in_memory: bool = False) -> None:
         self._start = _aware(start)
+        self._in_memory = in_memory
         self._elapsed = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -83,20 +88,22 @@ class VirtualClock:
     async def advance(self, seconds: float) -> None:
         """Move forward, waking each sleeper at its own instant."""
         target = self._elapsed + seconds
-        await _settle()
+        await self._settle()
         while (due := self.next_due()) is not None and due <= target:
             self._elapsed = due
             _, _, waiter = heapq.heappop(self._sleepers)
             waiter.set_result(None)
-            await _settle()
+            await self._settle()
         self._elapsed = target
-        await _settle()
+        await self._settle()
 
-
-async def _settle() -> None:
-    # Long enough for a chain of event, reaction and next event to run through before time goes on.
-    for _ in range(12):
-        await asyncio.sleep(0)
+    async def _settle(self) -> None:
+        # Long enough for a chain of event, reaction and next event to run through before time goes on.
+        ready = getattr(asyncio.get_running_loop(), "_ready", None) if self._in_memory else None
+        for _ in range(12):
+            await asyncio.sleep(0)
+            if ready is not None and not ready:  # only this task ran, and it scheduled nothing
+                return
 
 
 def _aware(instant: datetime) -> datetime:

@@ -92,7 +92,10 @@ class SipSettings(Section):
         Field(ge=0, le=86400, description="Trunks' host names are looked up again so often; 0: after trouble only"),
     ] = 300.0
     journal: Annotated[
-        Path | None, Field(description="Open dialogs, so that a restart ends those a crash left; none: off")
+        Path | None,
+        Field(
+            description="Open dialogs, so that a restart ends those a crash left; default of serve: beside the tapes"
+        ),
     ] = None
     desk_options_seconds: Annotated[
         float, Field(ge=0, le=3600, description="OPTIONS to a desk without a session timer; 0: none")

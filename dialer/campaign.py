@@ -7,7 +7,7 @@ and reserves at the answer; preview shows a ready agent one case at a time; manu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -86,15 +86,16 @@ class CampaignRunner:
         return self._plan
 
     def wake(self) -> None:
-        """Something changed that may open a gate: look now instead of at the next tick."""
-        self._wake.set()
+        """Something changed that may open a gate: look now instead of at the next tick. A pacer is asked at its own pace."""
+        if self.mode is not Mode.PREDICTIVE:
+            self._wake.set()
 
     def switch_mode(self, mode: Mode) -> None:
         """From the next step on; calls on their way end as they were begun."""
         if mode is not self.mode:
             log.info("campaign", campaign=self.campaign_id, mode=f"{self.mode} -> {mode}")
             self.mode = mode
-            self.wake()
+            self._wake.set()
 
     async def run(self, until_rest: bool = False) -> None:
         """Dial while running. ``until_rest``: return when nothing can be dialed before ``next_permitted``."""
@@ -115,15 +116,17 @@ class CampaignRunner:
                 resting = resting and not _due(redial_at, self._clock.now())
                 if until_rest and idle and resting:
                     return
-            predictive = self.mode is Mode.PREDICTIVE
-            await self._pause(_LOOK_AGAIN_SECONDS if placed == 0 or predictive else 0, may_wake=not predictive)
+            if self.mode is Mode.PREDICTIVE and self.pace_setter is not None:
+                await self._unless_woken(self.pace_setter.until_due())
+            elif placed == 0:
+                await self._unless_woken(self._clock.sleep(_LOOK_AGAIN_SECONDS))
 
     async def pause(self) -> None:
         self.state = CampaignState.PAUSED
         if self._preview is not None:
             await self._preview.withdraw_all(self.campaign_id)
         await self._store.sweep.change(self.campaign_id, self._clock.now(), state="paused")
-        self.wake()
+        self._wake.set()
 
     async def step(self) -> int:
         """Place what the gates allow now; how many calls left (a refusal counts: the next candidate waits behind it)."""
@@ -135,11 +138,10 @@ class CampaignRunner:
         if may <= 0:
             return 0
         if self.mode is Mode.PREVIEW:
-            assert self._preview is not None
             # An agreed minute needs no second look at the case: it is called when it comes.
             if called := await self._redial(may, call_backs_only=True):
                 return called
-            await self._preview.offer(self.campaign_id, self._plan, may)
+            await self._show(may)
             return 0
         redialed = await self._redial(may)
         if redialed >= may:
@@ -148,6 +150,16 @@ class CampaignRunner:
         for candidate in candidates:
             await self._dial_for_agent(candidate)
         return redialed + len(candidates)
+
+    async def _show(self, most: int) -> None:
+        """Redials that are due first, as everywhere; then the sweep."""
+        assert self._preview is not None
+        shown = 0
+        if self._scheduler is not None:
+            redials = await self._scheduler.redials(self.campaign_id, most)
+            shown = await self._preview.offer_redials(self.campaign_id, self._plan, redials)
+        if shown < most:
+            await self._preview.offer(self.campaign_id, self._plan, most - shown)
 
     async def _redial(self, most: int, *, call_backs_only: bool = False) -> int:
         """Due call-backs and redials, each for a ready agent; how many were tried."""
@@ -309,20 +321,15 @@ class CampaignRunner:
         if self.pace_setter is not None:
             self.pace_setter.close()
 
-    async def _pause(self, seconds: float, *, may_wake: bool) -> None:
+    async def _unless_woken(self, waiting: Coroutine[None, None, None]) -> None:
+        """A change of state or mode is not waited out; in predictive mode a call's end or a ready agent is the pacer's news."""
         self._wake.clear()
-        if seconds <= 0:
-            return
-        if not may_wake:  # a pacer is asked at its own pace; in between nothing is gained
-            await self._clock.sleep(seconds)
-            return
-        waiting = asyncio.ensure_future(self._wake.wait())
-        ticking = asyncio.ensure_future(self._clock.sleep(seconds))
+        ticking, woken = asyncio.ensure_future(waiting), asyncio.ensure_future(self._wake.wait())
         try:
-            await asyncio.wait({waiting, ticking}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ticking, woken}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            waiting.cancel()
             ticking.cancel()
+            woken.cancel()
 
 
 def _due(next_due: datetime | None, now: datetime) -> bool:

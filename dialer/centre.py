@@ -192,6 +192,7 @@ class Centre:
             floor=self.floor,
             switchboard=self.switchboard,
             dialing_of=lambda campaign_id: self._dialings.get(campaign_id, self._clicks),
+            refused=self.scheduler.refused,
             seconds=settings.floor.preview_seconds,
         )
         self.runners: dict[str, CampaignRunner] = {}

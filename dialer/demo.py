@@ -107,11 +107,14 @@ class TrunkSilent(Unhealthy):
 
 
 def read_trunk(text: str) -> TrunkSettings:
-    """``sip:HOST:PORT`` → a trunk without credentials (give those in onrecord.toml). Raises ``BadTrunk``."""
+    """``sip:HOST:PORT`` → a trunk without credentials (``trunk_of`` finds those). Raises ``BadTrunk``."""
     found = _TRUNK.match(text)
     if found is None or not 1 <= int(found["port"] or 5060) <= 65535:
         raise BadTrunk(
-            "is no trunk's address", field="--trunk", shape=describe_shape(text), remedy="give sip:HOST:PORT"
+            "is no trunk's address",
+            field="--trunk",
+            shape=describe_shape(text),
+            remedy="give sip:HOST:PORT or a trunk's name",
         )
     return TrunkSettings(
         name="trunk",
@@ -122,6 +125,17 @@ def read_trunk(text: str) -> TrunkSettings:
         cps=50,
         options_seconds=0,
     )
+
+
+def trunk_of(text: str, settings: Settings | None) -> TrunkSettings:
+    """The trunk of onrecord.toml with this name, or at this host and port (its account, caller ID and formats apply);
+    else a plain one there. Raises ``BadTrunk``."""
+    known = settings.trunks if settings is not None else ()
+    for trunk in known:
+        if trunk.name == text:
+            return trunk
+    plain = read_trunk(text)
+    return next((one for one in known if (one.host, one.port) == (plain.host, plain.port)), plain)
 
 
 def read_desk(text: str, number: int) -> DeskSettings:
@@ -135,7 +149,7 @@ def read_desk(text: str, number: int) -> DeskSettings:
 
 def read_placements(order: DemoOrder) -> list[ParsedPlacement]:
     """The files, before anything is started or written. Raises ``BadInput``."""
-    trunk = read_trunk(order.trunk) if order.trunk is not None else None
+    trunk = trunk_of(order.trunk, order.settings) if order.trunk is not None else None
     if trunk is not None and not order.placements and not is_loopback(trunk.host):
         raise BadInput(
             "is missing: the numbers of the shipped sample may be somebody's",
@@ -345,7 +359,7 @@ async def _far_side(order: DemoOrder, stack: AsyncExitStack) -> tuple[TrunkSetti
 
     async def carrier() -> TrunkSettings:
         if order.trunk is not None:
-            return read_trunk(order.trunk)
+            return trunk_of(order.trunk, order.settings)
         process = await stack.enter_async_context(
             _stopped(start_carrier(SAMPLE / "directory.json", seed=order.seed, bill=order.data / "carrier-bill.jsonl"))
         )

@@ -6,6 +6,7 @@ of another campaign rings for the same people. The pacer itself stays pure; what
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
@@ -42,6 +43,9 @@ KINDEST_RING = 15.0
 
 _HOME = ZoneInfo("UTC")
 
+
+SOONEST = 0.5
+"""Seconds between two decisions at least, however much happens."""
 
 _TELLING = 200  # outcomes before a number's own chance is believed
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
@@ -189,6 +193,7 @@ class PaceSetter(FloorEar):
         self._log_begun = False
         self._last_chance: float | None = None
         self._next_sample = 0.0
+        self._news = asyncio.Event()
         self.last: Pace | None = None
         self.counts: Counter[str] = Counter()
 
@@ -248,6 +253,24 @@ class PaceSetter(FloorEar):
         self._last_chance = self._chances.chance(facts) if self._learnt >= _TELLING else None
         return self._last_chance
 
+    async def until_due(self) -> None:
+        """Until the pacer wants to be asked again: after its ``every``, or soon after an event where it asks for that."""
+        self._news.clear()
+        await self._clock.sleep(min(SOONEST, self._gated.every))
+        rest = self._gated.every - SOONEST
+        if rest <= 0 or (self._gated.on_events and self._news.is_set()):
+            return
+        if not self._gated.on_events:
+            await self._clock.sleep(rest)
+            return
+        ticking = asyncio.ensure_future(self._clock.sleep(rest))
+        telling = asyncio.ensure_future(self._news.wait())
+        try:
+            await asyncio.wait({ticking, telling}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ticking.cancel()
+            telling.cancel()
+
     # Told
 
     def placed_with(self, call: CallInFlight, facts: NumberFacts) -> None:
@@ -273,6 +296,8 @@ class PaceSetter(FloorEar):
 
     def _tell(self, event: PacingEvent) -> None:
         self.counts[type(event).__name__.lower()] += 1
+        if not isinstance(event, Sample):
+            self._news.set()
         if self._log is not None and self._log_begun:
             self._log.told(event)
         self._gated.observe(event)

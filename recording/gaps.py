@@ -10,6 +10,7 @@ from recording.sealed import Channel, Gap, GapReason
 from recording.tape_reading import Frames, TapeContents
 from recording.timeline import SAMPLES_PER_NS, Bools, Placement
 
+_PAUSE_LEAST = 40  # samples beyond the move
 _DRIFT_MOST = 800  # a move of 100 ms or more is a pause of the sender, not its clock
 
 
@@ -61,7 +62,10 @@ def _reason(
         return GapReason.DTMF
     if "comfort-noise" in between:
         return GapReason.COMFORT_NOISE
-    return GapReason.DRIFT if 0 < placed.moved[at] < _DRIFT_MOST else GapReason.PAUSE
+    moved = int(placed.moved[at])
+    length = int(placed.position[at] - placed.position[at - 1] - placed.length[at - 1])
+    # A clock is set right in a pause too; the gap is a drift's only when there was no other.
+    return GapReason.DRIFT if 0 < moved < _DRIFT_MOST and length - moved < _PAUSE_LEAST else GapReason.PAUSE
 
 
 def _kinds_between(frames: Frames, audio: Bools, placed: Placement, tape: TapeContents, at: int) -> list[str]:

@@ -104,7 +104,10 @@ class Recorder:
         return True
 
     def health(self) -> RecorderHealth:
-        """Look at the disk now: room above the low watermark, and a file can be made, filled and removed."""
+        """Look at the disk now: room above the low watermark, and a file can be made, filled, brought to disk and removed.
+
+        It stands still for as long as the disk does: whoever asks must not be in anybody's way.
+        """
         free, problems = self._room()
         if not problems:
             problems = self._try_write()
@@ -143,7 +146,7 @@ class Recorder:
     def _try_write(self) -> list[str]:
         probe = self._settings.directory / f".probe-{os.getpid()}-{time.monotonic_ns()}"
         try:
-            _create(probe, b"probe", preallocate=4096, sync=False)
+            _create(probe, b"probe", preallocate=4096)
         except OSError as error:
             return [_why(error)]
         finally:
@@ -155,16 +158,15 @@ class Recorder:
 _REMEDY = "make room on the tape disk or give recording.directory a writable local disk; calls resume by themselves"
 
 
-def _create(path: Path, content: bytes, *, preallocate: int = FIRST_CHUNK_BYTES, sync: bool = True) -> None:
+def _create(path: Path, content: bytes, *, preallocate: int = FIRST_CHUNK_BYTES) -> None:
     """A new file with room, on disk with its name. Leaves nothing behind when it fails."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
     try:
         os.posix_fallocate(descriptor, 0, preallocate)
         if os.pwrite(descriptor, content, 0) != len(content):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        if sync:
-            os.fsync(descriptor)
-            sync_directory(path.parent)
+        os.fsync(descriptor)
+        sync_directory(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             path.unlink()

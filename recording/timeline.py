@@ -24,7 +24,7 @@ SAMPLES_PER_NS = 8000 / 1e9
 _WINDOW = 150  # frames: 3 s
 _MOVE = 80  # samples: 10 ms off the anchor moves a stream anywhere
 _MOVE_IN_GAP = 40  # 5 ms where a gap is
-_MOVE_AT_END = 480  # 60 ms where fewer than a window's frames follow
+_MOVE_AT_END = 480  # 60 ms where fewer than a window's frames follow: before the end, or before a pause
 _JUMP = 8000  # a timestamp that runs ahead of arrival by a second is a restart
 _MISORDER = 100  # RFC 3550 A.1 MAX_MISORDER
 _DROPOUT = 3000  # RFC 3550 A.1 MAX_DROPOUT
@@ -223,6 +223,9 @@ def _anchored(
     floor = sliding_window_view(padded, _WINDOW).min(axis=1)
     patience = np.full(count, _MOVE)
     patience[max(0, count - _WINDOW + 1) :] = _MOVE_AT_END
+    for leap in np.flatnonzero(np.diff(floor) > _MOVE_AT_END) + 1:
+        # What lies before a long pause has as few frames to find its floor in as what lies before the end.
+        patience[max(0, leap - _WINDOW + 1) : leap] = _MOVE_AT_END
     room = np.concatenate(([0], np.diff(timestamp) - frames.length[rows][:-1]))
     patience_in_gap = np.where(patience == _MOVE, _MOVE_IN_GAP, _MOVE_AT_END)
     shift = np.empty(count, dtype=np.int64)

@@ -29,17 +29,33 @@ class Sender:
     clock: float = 0.0  # seconds since the call began, by our clock
     arrivals: list[tuple[int, bytes]] = field(default_factory=list)
     payloads: list[tuple[float, bytes]] = field(default_factory=list)
+    lost: list[float] = field(default_factory=list)  # the true times of packets that never came
+    twice: list[int] = field(default_factory=list)  # the numbers of packets that came again
+    lates: list[int] = field(default_factory=list)  # and of those that came 300 ms after their time
 
-    def talk(self, packets: int, loss: float = 0.0, duplicate: float = 0.0, payload: bytes | None = None) -> None:
+    def talk(
+        self,
+        packets: int,
+        loss: float = 0.0,
+        duplicate: float = 0.0,
+        payload: bytes | None = None,
+        late: float = 0.0,
+    ) -> None:
         for _ in range(packets):
             sound = payload if payload is not None else self.rng.randbytes(self.step)
-            if self.rng.random() >= loss:
+            if self.rng.random() < loss:
+                self.lost.append(self.clock)
+            else:
                 arrival = self.clock + self.rng.random() * self.jitter_ms / 1000
+                if late and self.rng.random() < late:
+                    arrival += 0.3
+                    self.lates.append(self.seq & 0xFFFF)
                 raw = packet(self.seq, self.timestamp, self.ssrc, sound, self.payload_type)
                 self.arrivals.append((MONO_NS + int(arrival * 1e9), raw))
                 self.payloads.append((self.clock, sound))
                 if self.rng.random() < duplicate:
                     again = arrival + self.rng.random() * 0.05
+                    self.twice.append(self.seq & 0xFFFF)
                     self.arrivals.append((MONO_NS + int(again * 1e9), raw))
             self._step()
 

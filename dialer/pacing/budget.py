@@ -65,7 +65,9 @@ class Budget:
 
     def begin(self, agents: float) -> None:
         """A first guess of the threshold, before anything was placed: risks come in larger lumps with few agents."""
-        self.log_threshold = math.log(min(_HIGHEST, self.target * (1.5 + 6.0 / max(1.0, agents))))
+        # one agent's few drops teach little in a day: start from caution
+        self._happened = max(self._happened, self._predicted * (1.0 + 0.5 / max(1.0, agents)))
+        self.log_threshold = math.log(min(_HIGHEST, self.target * (1.5 + min(2.0, 6.0 / max(1.0, agents)))))
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -82,7 +84,7 @@ class Budget:
         what came of it half a minute later, keeps the threshold from swinging. While the half-hour's guard holds
         risk back nothing is learnt: the threshold would climb and let a storm loose when the guard lets go."""
         self._debt = self._least_debt * (
-            max(1.0, agents / _STEP_AGENTS) ** 0.75 if agents > 10 else min(_FEWER, 10.0 / agents)
+            agents / _STEP_AGENTS if agents > _STEP_AGENTS else min(_FEWER, _STEP_AGENTS / max(1.0, agents))
         )
         if self.half_hour_room(at) < 1.0:
             return

@@ -43,6 +43,7 @@ _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
+_FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
 _ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
 _HESITATION = -0.08  # before that, it must come nearer
 _SAME = 1.5  # times to answer and to the end of unanswered ringing may differ by this factor
@@ -113,7 +114,7 @@ class HazardPacer:
         answer = self._answer_chances(view, tables)
         cancel = self._would_drop(view, fixed, free.beside, answer) if self._cancels else ()
         room = self._budget.half_hour_room(now)
-        limit = room * self._budget.threshold * float(tables.weights.sum())
+        limit = max(room * self._budget.threshold, _FREE * self._budget.target) * float(tables.weights.sum())
         most = _MOST if view.room is None else min(_MOST, view.room)
         ahead = self._horizons
         nobody = fixed <= 0 and float(tables.weights @ (1.0 - free.chances).prod(axis=0)) > limit
@@ -312,6 +313,7 @@ class HazardPacer:
             self._memoryless = self._ring.spread() > 1.0 - alike and self._silent.spread() > 1.0 - alike
             self._memoryless = self._memoryless and 1.0 / _SAME <= ratio <= _SAME
         if not self._memoryless:
+            self._small.account = min(0.0, self._budget.balance)  # what is owed so far will be paid
             return
         chance = min(0.98, BASE_CHANCE * self._factor if view.next_chance is None else view.next_chance * self._factor)
         answers = len(view.ringing) * chance / self._ring.scale * passed

@@ -75,7 +75,12 @@ class Chances:
 
 
 def risks(fixed: int, free: Chances, answer: Array, new: Array, weights: Array, most: int, limit: float) -> list[float]:
-    """The risk of the first, second, ... new call, each given those before it, while at most ``limit``.
+    """What the first, second, ... new call costs in drops if it is answered, each given those before it, while its
+    risk is at most ``limit``.
+
+    The risk is the chance that nobody is free when it is answered, and decides. The cost also counts that it may
+    take the agent whom a call answered later would have had (the chance is at least the highest at any horizon
+    from then on), and is what must be accounted for; deciding by it would be worse in the Markov version.
 
     ``free`` (agents, K), ``answer`` (calls, K), ``new`` (K): the chance that a new call has been answered by each
     horizon; ``weights`` (K): when it is answered itself, summing to at most 1. At most ``most`` entries.
@@ -114,14 +119,21 @@ def _exact(
     step = 1.0 + new[:, None] * down
     found: list[float] = []
     for _ in range(extra):
-        risk = min(certain, max(0.0, float(weights @ (value @ kernel).real)))
+        nobody = (value @ kernel).real
+        risk = min(certain, max(0.0, float(weights @ nobody)))
         if risk < 1e-12:
             risk = 0.0
         if risk > limit:
             break
-        found.append(max(risk, found[-1] if found else 0.0))
+        cost = min(certain, float(weights @ _from_then_on(nobody))) if risk else 0.0
+        found.append(max(cost, found[-1] if found else 0.0))
         value = value * step
     return found
+
+
+def _from_then_on(nobody: Array) -> Array:
+    """The highest value at this horizon or a later one."""
+    return np.maximum.accumulate(nobody[..., ::-1], axis=-1)[..., ::-1]
 
 
 def _normal(
@@ -131,14 +143,17 @@ def _normal(
     new_var = new * (1.0 - new)
     new_third = new_var * (1.0 - 2.0 * new)
     found: list[float] = []
+    highest = 0.0
     count = 4
     while len(found) < most:
         count = min(count, most - len(found))
         calls = np.arange(len(found), len(found) + count)[:, None]
-        block = _tail(mean - calls * new, variance + calls * new_var, third - calls * new_third) @ weights
-        block = np.maximum.accumulate(np.maximum(block, found[-1] if found else 0.0))
+        nobody = _tail(mean - calls * new, variance + calls * new_var, third - calls * new_third)
+        block = np.maximum.accumulate(np.maximum(nobody @ weights, highest))
         fitting = int(np.searchsorted(block, limit, side="right"))
-        found.extend(block[:fitting].tolist())
+        highest = float(block[fitting - 1]) if fitting else highest
+        costs = np.maximum.accumulate(np.maximum(_from_then_on(nobody) @ weights, found[-1] if found else 0.0))
+        found.extend(costs[:fitting].tolist())
         if fitting < count:
             break
         count = 32

@@ -77,7 +77,7 @@ class ProductionFloor:
         self._scenario = scenario
         self._fates = Fates(scenario, seed)
         self._loop = asyncio.new_event_loop()
-        self._clock = VirtualClock(_START)
+        self._clock = VirtualClock(_START, in_memory=True)
         self._engine = ScriptedEngine(self._clock, self._script, max_legs=1_000_000)
         self._ear = _Ear(self._clock)
         self._floor = Floor(self._clock, on_move=self._moved)

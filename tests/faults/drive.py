@@ -47,7 +47,8 @@ class Fault:
 
 
 class Drive:
-    """``kill_every``: mean seconds between two faults. ``talk``: seconds of talk, least and most."""
+    """``kill_every``: mean seconds between two faults. ``talk``: seconds of talk, least and most. ``most_faults``: and then
+    the sweep is left to finish."""
 
     def __init__(
         self,
@@ -58,16 +59,19 @@ class Drive:
         agents: int = 10,
         kill_every: float = 2.0,
         talk: tuple[float, float] = (1.5, 4.0),
+        most_faults: int | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.plan = Plan.imagine(calls=calls, agents=agents, talk=talk, seed=seed)
         self.rng = random.Random(seed)
         self.kill_every = kill_every
+        self.most_faults = most_faults
         self.faults: list[Fault] = []
         self.starts = 0
         self.seconds = 0.0
         self._deck: list[str] = []
+        self._struck = 0
         self._node: subprocess.Popen[bytes] | None = None
         self._died = 0.0
 
@@ -148,7 +152,8 @@ class Drive:
                 if time.monotonic() >= self._died + RESTART_SECONDS:
                     self._start()
             now = time.monotonic()
-            if now > next_fault and (anyhow or self._lines_up()):
+            spent = self.most_faults is not None and self._struck >= self.most_faults
+            if now > next_fault and not spent and (anyhow or self._lines_up()):
                 self._strike()
                 next_fault = time.monotonic() + self.rng.expovariate(1 / self.kill_every)
                 anyhow = self.rng.random() < _IDLE_STRIKES
@@ -179,6 +184,7 @@ class Drive:
         kind = self._deck.pop()
         began = time.monotonic_ns()
         if self._do(kind):
+            self._struck += 1
             self.faults.append(Fault(kind=kind, began_ns=began, over_ns=time.monotonic_ns()))
         else:
             self._deck.insert(0, kind)

@@ -13,6 +13,8 @@ import pytest
 from dialer.media.client import MediaRelay, TapeTrouble
 from tests.integration.test_relay import House
 
+LOOK_SECONDS = 0.3  # how seldom the relay looks at the age of unflushed audio, at the most
+
 
 class StallingHouse(House):
     def make_relay(self, **how: float) -> MediaRelay:
@@ -56,6 +58,8 @@ async def test_a_stalled_flush_never_stalls_audio_and_a_second_of_it_ends_the_ca
     assert trouble.leg == "call_1"
     await asyncio.sleep(0.1)
     ended = _voiced(desk, customer)
+    # From the stall on the disk took nothing: what was heard since is what a crash would lose. A second, and a look's time.
+    assert ended - before <= (1.0 + LOOK_SECONDS) / 0.02
     await asyncio.sleep(0.5)
     assert _voiced(desk, customer) == ended, "something was heard that no disk may hold"
     sending.cancel()

@@ -100,8 +100,15 @@ class House:
         for n in range(agents):
             await self.centre.seat(DeskSettings(name=f"desk-{n}", uri="sip:d@memory"), agent_id=f"agent-{n}", name="A")
 
-    def runner(self, lines: int = 30) -> CampaignRunner:
-        return self.centre.runner(self.campaign, DialPlan(lines=lines, ring_seconds=20, redials=False))
+    def runner(self, lines: int = 30, *, redials: bool = False) -> CampaignRunner:
+        return self.centre.runner(self.campaign, DialPlan(lines=lines, ring_seconds=20, redials=redials))
+
+    async def redial_due(self, case_id: str) -> None:
+        """The clock leaps to where the case is called again."""
+        async with asyncio.timeout(15):
+            while (action := await self.centre.store.agenda.live(case_id)) is None or action.action != "redial":  # noqa: ASYNC110  # the store tells nobody
+                await asyncio.sleep(0.05)
+        self.clock.advance_to(action.earliest + timedelta(seconds=1))
 
     async def numbers(self) -> list[tuple[str, str]]:
         """(case id, number id), in the order of the placement."""
@@ -362,6 +369,81 @@ async def test_an_outcome_taken_by_another_process_frees_the_agent(tmp_path: Pat
         finally:
             await other.close()
         await at.until(lambda: at.centre.floor.agent("agent-0").state is AgentState.READY)
+
+
+def silent_then_talks() -> Callable[[CallOrder], Script]:
+    calls = iter((SILENT,))
+    return lambda _order: next(calls, TALKS)
+
+
+@pytest.mark.parametrize("mode", [Mode.PROGRESSIVE, Mode.PREDICTIVE])
+async def test_a_promise_to_call_again_is_kept_by_an_agent_who_is_there_for_it(tmp_path: Path, mode: Mode) -> None:
+    async with house(tmp_path, silent_then_talks(), FloorSettings(), cases=1, agents=1, mode=mode) as at:
+        [(case_id, _number_id)] = await at.numbers()
+        runner = at.runner(redials=True)
+        running = asyncio.create_task(runner.run())
+        await at.call_ended()
+        await at.redial_due(case_id)
+        reserved_for: list[str | None] = []
+        await at.until(
+            lambda: bool(reserved_for) or bool([reserved_for.append(c.agent_id) for c in at.centre.switchboard])
+        )
+        assert reserved_for[0] == "agent-0"
+        await at.until(lambda: at.centre.floor.agent("agent-0").state is AgentState.WRAP_UP)
+        again, first = await at.centre.store.calls.list()
+        assert (first.agent_id, again.agent_id) == (None if mode is Mode.PREDICTIVE else "agent-0", "agent-0")
+        await runner.pause()
+        await running
+
+
+async def test_a_preview_shows_redials_too_and_a_skipped_one_comes_back(tmp_path: Path) -> None:
+    async with house(tmp_path, silent_then_talks(), FloorSettings(), cases=1, agents=1, mode=Mode.PREVIEW) as at:
+        [(case_id, _number_id)] = await at.numbers()
+        runner = at.runner(redials=True)
+        running = asyncio.create_task(runner.run())
+        offered = at.centre.preview.offered
+        await at.until(lambda: offered("agent-0") is not None)
+        assert await at.centre.preview.accept("agent-0") is not None
+        await at.call_ended()
+        await at.redial_due(case_id)
+        await at.until(lambda: offered("agent-0") is not None)
+        first = offered("agent-0")
+        assert first is not None
+        assert first.redial is not None
+        await at.centre.preview.skip("agent-0", "asked to be called in an hour")
+        await asyncio.sleep(0.7)
+        assert offered("agent-0") is None
+        at.clock.advance_to(at.clock.now() + timedelta(hours=1, seconds=1))
+        await at.until(lambda: offered("agent-0") is not None)
+        call = await at.centre.preview.accept("agent-0")
+        assert call is not None
+        assert call.case_id == case_id
+        await at.until(lambda: at.centre.floor.agent("agent-0").state is AgentState.WRAP_UP)
+        await runner.pause()
+        await running
+
+
+async def test_the_floor_opens_with_the_user_of_each_desk_and_only_those_who_may(tmp_path: Path) -> None:
+    async with house(
+        tmp_path, lambda _order: SILENT, FloorSettings(), cases=1, agents=0, mode=Mode.MANUAL, people=True
+    ) as at:
+        people, now = at.centre.store.people, at.clock.now()
+        vetted = await people.add_user("collector", now, display_name="李娜")  # of the desk's name
+        await people.add_user("zhang", now, desk="colleague")  # at a desk, and not vetted
+        for kind in ("criminal-record", "credit-record", "rules-training"):
+            await people.record_vetting(
+                vetted.id,
+                kind,
+                now,
+                reference=at.settings.workflow.collector_rules,
+                valid_from=now.date() - timedelta(days=2),
+                valid_until=now.date() + timedelta(days=300),
+                recorded_by="compliance",
+            )
+        await at.centre.open_floor()
+        assert [(one.id, one.name, one.desk, one.state) for one in at.centre.floor] == [
+            ("collector", "李娜", "collector", AgentState.READY)
+        ]
 
 
 async def test_the_mode_is_switched_while_running_and_explain_says_so(tmp_path: Path) -> None:

@@ -161,6 +161,20 @@ def test_numbers_that_are_taken(raw: str, region: str, e164: str, extension: str
     assert (line.e164, line.extension) == (e164, extension)
 
 
+def test_a_spreadsheets_apostrophe_is_no_part_of_a_number_but_may_be_of_a_name(tmp_path: Path) -> None:
+    line = LINE.replace("13800138000", "'13800138000").replace("110101199003077774", "’110101199003077774")
+    plain, marked = (_good(_rows(_file(tmp_path, f"{HEADER}\n{text}"))[0]) for text in (LINE, line))
+    assert marked.numbers == plain.numbers
+    assert marked.identity_key == plain.identity_key
+    assert marked.refused == ()
+    dutch = _good(_rows(_file(tmp_path, f"{HEADER}\n{LINE.replace('张三', chr(39) + 't Hooft')}"))[0])
+    assert dutch.debtor_name == "'t Hooft"
+
+
+def test_a_file_says_how_long_it_is_for_the_bar(tmp_path: Path) -> None:
+    assert parse_placement(_file(tmp_path, "\n".join((HEADER, LINE, LINE, ""))), BANK).table.lines == 2
+
+
 def test_a_cell_of_several_numbers_gives_each_its_own_judgement() -> None:
     first, second = read_numbers("021-62345678/9", field="f", region="CN")
     assert isinstance(first, Line)

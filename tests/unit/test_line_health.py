@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from pathlib import Path
+
+import pytest
 
 from config.clock import SystemClock
 from config.settings import RecordingSettings
@@ -124,3 +127,28 @@ def test_a_key_service_is_asked_to_close_and_to_open(tmp_path: Path) -> None:
         (tmp_path / trouble).unlink()
         assert probe() == [], f"it did not recover from {trouble}"
         assert probe() == []
+
+
+async def test_a_disk_that_stops_flushing_closes_the_line_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writes still go to memory; it is the flush that hangs. Nobody new is called on such a disk."""
+    directory, stalled = tmp_path / "tapes", threading.Event()
+    stalled.set()
+    real = os.fsync
+
+    def hanging(descriptor: int) -> None:
+        stalled.wait(20)
+        real(descriptor)
+
+    recorder = Recorder(RecordingSettings(directory=directory, low_watermark_bytes=0), SystemClock())
+    monkeypatch.setattr("recording.recorder.os.fsync", hanging)
+    health = LineHealth({"tape disk": recorder_probe(recorder)})
+    await health.start()
+    assert health.problems() == ()
+    stalled.clear()
+    await _until(True, health)
+    assert health.problems() == ("the tape disk does not answer",)
+    stalled.set()
+    await _until(False, health)
+    health.close()

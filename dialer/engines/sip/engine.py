@@ -12,8 +12,8 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, cast
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from case_store.network import HangupCause
 from config.clock import Clock
@@ -23,6 +23,7 @@ from config.settings import Settings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import EngineCapabilities, EngineFull, EngineUnhealthy, Prompt, UnknownLeg
 from dialer.engines.sip.news import AudioExpected, MediaAgreed, News
+from dialer.engines.sip.relay_side import Held, Relay, RelaySide
 from dialer.engines.sip.route import Route
 from dialer.engines.sip.switchboard import Switchboard
 from dialer.events import (
@@ -30,15 +31,10 @@ from dialer.events import (
     LegAnswered,
     LegBridged,
     LegConferred,
-    LegDtmf,
     LegEnded,
     LegEvent,
-    LegFirstAudio,
     LegHeld,
     Origin,
-    PromptFinished,
-    RelayState,
-    TapeTrouble,
 )
 from dialer.media import words
 from dialer.parts import Part
@@ -49,42 +45,8 @@ Answer = TypeVar("Answer")
 
 PACE_PATIENCE = 1.0  # seconds ``place`` waits for a trunk's calls-a-second limit before EngineFull
 CLOSE_PATIENCE = 5.0
-_RELAY_RETRY = (0.1, 0.5, 1.0, 2.0, 5.0)
+_RELAY_STARTS = 3  # at a node's start; later it is tried for ever
 _END: Any = object()
-
-
-class Relay(Protocol):
-    """What this engine needs of ``dialer.media.client.MediaRelay``."""
-
-    @property
-    def up(self) -> bool: ...
-    async def start(self) -> tuple[words.LegState, ...]: ...
-    async def close(self) -> None: ...
-    async def open_leg(
-        self, leg: str, *, kind: Literal["customer", "desk"], tape: Path | None, bind_host: str
-    ) -> words.MediaAddress: ...
-    async def set_remote(self, leg: str, media: words.RemoteMedia) -> None: ...
-    async def expect_audio(self, leg: str) -> None: ...
-    async def patch(self, customer: str, agent: str) -> None: ...
-    async def unpatch(self, agent: str) -> None: ...
-    async def confer(self, customer: str, parts: Mapping[str, str]) -> None: ...
-    async def play(self, leg: str, prompt_name: str, path: Path) -> None: ...
-    async def send_dtmf(self, leg: str, digits: str) -> None: ...
-    async def mark(self, leg: str, kind: str, **facts: Any) -> None: ...
-    async def close_leg(self, leg: str) -> words.LegCounters: ...
-    def events(self) -> AsyncIterator[words.MediaEvent]: ...
-
-
-class _Held:
-    """What the dialer's side knows of a leg."""
-
-    __slots__ = ("answered", "call_id", "first_audio", "held")
-
-    def __init__(self, call_id: CallId | None) -> None:
-        self.call_id = call_id
-        self.answered = False
-        self.first_audio = False
-        self.held = False
 
 
 class SipTrunkEngine:
@@ -99,12 +61,16 @@ class SipTrunkEngine:
         self._relay = relay
         self._board = Switchboard(settings, clock, self._told)
         self._queue: asyncio.Queue[EngineEvent] = asyncio.Queue()
-        self._legs: dict[LegId, _Held] = {}
+        self._legs: dict[LegId, Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._home: asyncio.AbstractEventLoop | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._side = RelaySide(
+            relay, clock, settings.sip.bind_host, self._legs, self._publish, self._end_leg, self._end_legs
+        )
+        self._begun: Future[None] | None = None
 
     @property
     def capabilities(self) -> EngineCapabilities:
@@ -130,30 +96,51 @@ class SipTrunkEngine:
 
     # Life
 
-    async def start(self) -> None:
-        """Raises RelayUnhealthy, OSError when the port is taken."""
+    def begin(self) -> None:
+        """Signalling wakes up in its thread, and the lines a dead process left up are ended, whatever else the node still has
+        to load. ``start`` follows. Call it where ``start`` will be: in the dialer's loop.
+        """
         self._home = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sip-signalling", daemon=True)
         self._thread.start()
+        self._begun = asyncio.run_coroutine_threadsafe(self._board.start(), self._loop)
+
+    async def start(self) -> None:
+        """Raises RelayUnhealthy, OSError when the port is taken."""
+        if self._begun is None:
+            self.begin()
+        assert self._begun is not None
         # Side by side: whoever a crash left on a line is not kept there by a relay that takes its time, or never comes.
-        started = await asyncio.gather(
-            self._start_media(), self._await_signal(self._board.start()), return_exceptions=True
-        )
+        started = await asyncio.gather(self._start_media(), asyncio.wrap_future(self._begun), return_exceptions=True)
         if failed := [one for one in started if isinstance(one, BaseException)]:
+            if not isinstance(started[1], BaseException):
+                await self._await_signal(
+                    self._board.close(CLOSE_PATIENCE)
+                )  # until the orphans' far sides have answered
             await self._stop_thread()
+            self._loop = None  # nothing is left to close
             await self._relay.close()
             raise failed[0]
-        self._spawn(self._watch_relay())
+        self._spawn(self._side.watch())
 
     async def _start_media(self) -> None:
-        for left in await self._relay.start():
-            await self._relay.close_leg(left.leg)  # the calls of an earlier process: their tapes are finished here
+        for tries_left in range(_RELAY_STARTS - 1, -1, -1):
+            try:
+                for left in await self._relay.start():
+                    await self._relay.close_leg(
+                        left.leg
+                    )  # the calls of an earlier process: their tapes are finished here
+                return
+            except words.RelayUnhealthy as error:  # killed while it woke up: that alone keeps no node from starting
+                log.error("the media relay could not be started (%d tries left): %s", tries_left, error)
+                if tries_left == 0:
+                    raise
 
     async def close(self) -> None:
         if self._closing or self._loop is None:
             return
-        self._closing = True
+        self._closing = self._side.closing = True
         await self._await_signal(self._board.close(CLOSE_PATIENCE))
         await asyncio.sleep(0)  # the last LegEnded of the signalling thread are taken in before its legs are counted
         while any(task.get_name().startswith("end-") for task in self._tasks):
@@ -201,7 +188,7 @@ class SipTrunkEngine:
         try:
             route = await self._seize(order)
             try:
-                media = await self._open(leg, "customer", order.tape.path)
+                media = await self._side.open(leg, "customer", order.tape.path)
                 self._relay_still_there()
             except BaseException:
                 await self._signal(self._board.unseize, route)
@@ -217,7 +204,7 @@ class SipTrunkEngine:
         leg = self._reserve(None)
         try:
             route = await self._await_signal(self._board.route_to_desk(order))
-            media = await self._open(leg, "desk", None)
+            media = await self._side.open(leg, "desk", None)
             self._relay_still_there()
         except BaseException:
             self._legs.pop(leg, None)
@@ -239,7 +226,7 @@ class SipTrunkEngine:
 
     def _reserve(self, call_id: CallId | None) -> LegId:
         leg = LegId(new_id("leg"))
-        self._legs[leg] = _Held(call_id)
+        self._legs[leg] = Held(call_id)
         return leg
 
     async def _seize(self, order: CallOrder) -> Route:
@@ -252,14 +239,6 @@ class SipTrunkEngine:
             if loop.time() + route > deadline:
                 raise EngineFull("the trunks' calls a second are used up", remedy="place the call a second later")
             await asyncio.sleep(route)
-
-    async def _open(self, leg: LegId, kind: Literal["customer", "desk"], tape: Path | None) -> words.MediaAddress:
-        try:
-            return await self._relay.open_leg(leg, kind=kind, tape=tape, bind_host=self._settings.sip.bind_host)
-        except words.RelayUnhealthy as error:
-            raise EngineUnhealthy(error.problem, remedy=error.remedy) from error
-        except words.RelayRefused as error:
-            raise EngineUnhealthy(f"the relay refused the leg: {error.problem}", remedy=error.remedy) from error
 
     def _media_host(self, media: words.MediaAddress) -> str:
         if media.host in ("0.0.0.0", "::") or self._settings.sip.public_host:  # noqa: S104  # compared, not bound
@@ -317,7 +296,13 @@ class SipTrunkEngine:
         if leg in self._legs:
             await self._signal(self._board.hang_up, leg, cause, Origin.NEAR)
 
-    def _known(self, leg: LegId) -> _Held:
+    async def _end_leg(self, leg: LegId, cause: HangupCause) -> None:
+        await self._signal(self._board.hang_up, leg, cause, Origin.ENGINE)
+
+    async def _end_legs(self, cause: HangupCause) -> None:
+        await self._signal(self._board.hang_up_all, cause)
+
+    def _known(self, leg: LegId) -> Held:
         held = self._legs.get(leg)
         if held is None:
             raise UnknownLeg("the leg does not exist any more", remedy="wait for its LegEnded before another verb")
@@ -340,48 +325,21 @@ class SipTrunkEngine:
 
     def _take(self, news: News) -> None:
         if isinstance(news, MediaAgreed):
-            self._spawn(self._set_remote(news))
+            self._spawn(self._side.set_remote(news))
         elif isinstance(news, AudioExpected):
-            self._spawn(self._to_relay(news.leg, self._relay.expect_audio(news.leg)))
+            self._spawn(self._side.say(news.leg, self._relay.expect_audio(news.leg)))
         elif isinstance(news, LegEnded):
             self._spawn(self._end(news), name=f"end-{news.leg}")
         else:
             if isinstance(news, LegEvent) and (held := self._legs.get(news.leg)):
                 if isinstance(news, LegAnswered) and not held.answered and held.call_id is not None:
-                    self._spawn(self._to_relay(news.leg, self._relay.mark(news.leg, "answered", trunk=news.trunk)))
+                    self._spawn(self._side.say(news.leg, self._relay.mark(news.leg, "answered", trunk=news.trunk)))
                 held.answered = held.answered or isinstance(news, LegAnswered)
                 if isinstance(news, LegHeld):
                     held.held = news.on
                     if not news.on:  # silence counts from here on again
-                        self._spawn(self._to_relay(news.leg, self._relay.expect_audio(news.leg)))
+                        self._spawn(self._side.say(news.leg, self._relay.expect_audio(news.leg)))
             self._publish(news)
-
-    async def _set_remote(self, news: MediaAgreed) -> None:
-        agreed = news.agreed
-        media = words.RemoteMedia(
-            host=agreed.host,
-            port=agreed.port,
-            codec=cast(Literal["PCMA", "PCMU"], agreed.codec),
-            payload_type=agreed.payload_type,
-            telephone_event_pt=agreed.telephone_event_pt,
-            ptime=agreed.ptime,
-            plausible=words.RemoteMedia.networks(news.media_hosts),
-            send=agreed.send,
-            receive=agreed.receive,
-        )
-        await self._to_relay(news.leg, self._relay.set_remote(news.leg, media))
-
-    async def _to_relay(self, leg: LegId, word: Coroutine[Any, Any, None]) -> None:
-        """A word about a leg that nobody waits for; if the relay cannot take it, the leg has no sound and ends."""
-        if leg not in self._legs:
-            word.close()
-            return
-        try:
-            await word
-        except (words.RelayRefused, words.RelayUnhealthy) as error:
-            if leg in self._legs and not self._closing:
-                log.error("leg %s: the relay did not take it: %s", leg, error.problem)
-                await self._signal(self._board.hang_up, leg, HangupCause.RELAY_LOST, Origin.ENGINE)
 
     async def _end(self, ended: LegEnded) -> None:
         """The tape is closed before the end is told, so that whoever hears of it may seal."""
@@ -395,74 +353,6 @@ class SipTrunkEngine:
         self._legs.pop(ended.leg, None)
         self._publish(ended)
 
-    # News from the relay
-
-    async def _watch_relay(self) -> None:
-        while not self._closing:
-            async for event in self._relay.events():
-                await self._heard(event)
-                if isinstance(event, words.RelayLost):
-                    break
-            if self._closing:
-                return
-            await self._restart_relay()
-
-    async def _restart_relay(self) -> None:
-        attempt = 0
-        while not self._closing:
-            await asyncio.sleep(_RELAY_RETRY[min(attempt, len(_RELAY_RETRY) - 1)])
-            attempt += 1
-            try:
-                for left in await self._relay.start():
-                    await self._relay.close_leg(left.leg)
-            except (words.RelayUnhealthy, words.RelayRefused, OSError) as error:
-                log.error("the media relay could not be started: %s", error)
-                continue
-            self._publish(RelayState(at=self._clock.now(), up=True, detail="restarted"))
-            return
-
-    async def _heard(self, event: words.MediaEvent) -> None:
-        if isinstance(event, words.RelayLost):
-            self._publish(RelayState(at=self._clock.now(), up=False, detail=event.detail))
-            await self._signal(self._board.hang_up_all, HangupCause.RELAY_LOST)
-            return
-        leg = LegId(event.leg)
-        held = self._legs.get(leg)
-        if held is None:
-            return
-        now, call_id = self._clock.now(), held.call_id
-        if isinstance(event, words.MediaFirstAudio):
-            if held.answered and not held.first_audio:
-                held.first_audio = True
-                self._publish(LegFirstAudio(at=now, leg=leg, call_id=call_id, origin=Origin.FAR))
-        elif isinstance(event, words.MediaDtmf):
-            self._publish(
-                LegDtmf(
-                    at=now,
-                    leg=leg,
-                    call_id=call_id,
-                    origin=Origin.FAR,
-                    digit=event.digit,
-                    milliseconds=event.milliseconds,
-                )
-            )
-        elif isinstance(event, words.PromptFinished):
-            self._publish(
-                PromptFinished(
-                    at=now,
-                    leg=leg,
-                    call_id=call_id,
-                    origin=Origin.ENGINE,
-                    prompt=event.prompt,
-                    completed=event.completed,
-                )
-            )
-        elif isinstance(event, words.TapeTrouble):
-            self._publish(TapeTrouble(at=now, leg=leg, call_id=call_id, origin=Origin.ENGINE, problem=event.problem))
-            await self._signal(self._board.hang_up, leg, HangupCause.TAPE_FAILED, Origin.ENGINE)
-        elif isinstance(event, words.MediaTimeout) and held.answered and not held.held:
-            await self._signal(self._board.hang_up, leg, HangupCause.MEDIA_TIMEOUT, Origin.ENGINE)
-
 
 def _check_headers(order: CallOrder) -> None:
     """Nothing a caller gives may break out of its header line."""
@@ -470,3 +360,7 @@ def _check_headers(order: CallOrder) -> None:
     texts += [part for pair in order.headers for part in pair]
     if any(ch in text for text in texts for ch in "\r\n\x00") or '"' in (order.display_name or ""):
         raise BadInput("a line break or quote in a SIP header", remedy="remove it", field="order")
+    if any(ch in (order.caller_id or "") for ch in '<>@";, \t'):
+        raise BadInput(
+            "the caller ID is no user part of a URI", remedy="give a number or a plain name", field="caller_id"
+        )

@@ -19,6 +19,7 @@ _NULL = re.compile(r"(?<!\\)\x00")  # RFC 3261 25.1: a quoted pair may hold one
 _LENGTH = re.compile(r"^(?:content-length|l)[ \t]*:[ \t]*(?:\r?\n[ \t]+)?", re.IGNORECASE | re.MULTILINE)
 _DIGITS = re.compile(r"\d{1,9}(?!\d)", re.ASCII)
 _BODY = re.compile(r"\r\n\r\n|\r\r|\n\n")
+_MOST_DIVIDERS = 1000
 _SHORT_BY = 6  # bytes: phones that count their description's line ends wrongly
 # Compact names of extensions that sippy leaves as they come (RFC 4028, 3265, 3261 7.3.3).
 _COMPACT = {"x": "session-expires", "k": "supported", "o": "event", "u": "allow-events", "e": "content-encoding"}
@@ -51,6 +52,8 @@ def _prepared(text: str) -> str:
     head = text[: division.start()] if division else text
     if _NULL.search(head):
         raise malformed("a null character in a header")
+    if head.count(",") + head.count(";") > _MOST_DIVIDERS:
+        raise malformed("thousands of values or parameters")  # sippy takes them apart in quadratic time
     lengths = list(_LENGTH.finditer(head))
     if len(lengths) > 1:
         raise malformed("more than one Content-Length")  # sippy believes the last one

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Awaitable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 
+from case_store.floor_reading import FloorReading
+from case_store.intake.bank_files import FileKind, parse_bank_file
 from case_store.network import ProgressCategory
+from case_store.reading import CaseReading
 from case_store.store import CaseStore
+from config.settings import Settings
+from dialer.followup import follow_up_over
 from tests.contract.store import world
 
 GROWS = re.compile(
@@ -58,6 +64,50 @@ async def test_no_statement_of_the_daily_work_scans_a_table_that_grows(tmp_path:
     queue = [plan for statement, plan in plans if "FROM sweep_cases JOIN cases" in statement.replace("\n", " ")]
     assert queue
     assert not any("TEMP B-TREE" in plan for plan in queue)
+
+
+async def test_what_people_ask_of_a_campaign_or_an_owner_reads_only_its_answer(tmp_path: Path, now: datetime) -> None:
+    """An index that is walked from end to end is a scan too: here the plan must name what it looked for."""
+    path = tmp_path / "store.db"
+    store = await CaseStore.open(f"sqlite+aiosqlite:///{path}")
+    lines = [world.case_line(f"A{n}", mobile=f"138001380{n:02d}") for n in range(30)]
+    report = await world.load(store, tmp_path, now, *lines)
+    campaign = await world.sweep_of(store, report, now)
+    said: list[tuple[str, Any]] = []
+    event.listen(
+        store.database._engine.sync_engine,
+        "before_cursor_execute",
+        lambda _conn, _cursor, statement, parameters, _context, _many: said.append((statement, parameters)),
+    )
+    reading = CaseReading(store.database)
+    asked: list[tuple[Awaitable[Any], str]] = [
+        (FloorReading(store.database).tally(campaign.id), "SEARCH campaign_days"),
+        (store.ledger.abandonment(campaign.id, now), "SEARCH campaign_days"),
+        (store.attempts.in_flight(campaign.id), "uq_attempts_in_flight|ix_attempts_in_flight"),
+        (store.sweep.standing(campaign.id, at_most=10), r"SEARCH sweep_cases .*campaign_id=\? AND state=\?"),
+        (store.sweep.refusals(campaign.id, now), r"ix_sweep_tries_refused \(campaign_id=\?"),
+        (store.agenda.due(now, owner="dialer"), r"ix_next_actions_owner_earliest \(owner=\?"),
+        (reading.agenda(until=now, owner="dialer", after=None, limit=5), r"ix_next_actions_owner_latest \(owner=\?"),
+        (store.cases.by_ref("bank", "A1"), r"client=\? AND client_ref=\?"),
+        (_recall(store, tmp_path, now), r"client=\? AND client_ref=\?"),
+    ]
+    plans = []
+    for one, wanted in asked:
+        said.clear()
+        await one
+        plans.append((wanted, tuple(said)))
+    await store.close()
+    for wanted, statements in plans:
+        found = [plan for _, plan in _plans(path, list(statements))]
+        assert any(re.search(wanted, plan) for plan in found), (wanted, found)
+        assert not any("ix_attempts_campaign_id_booked_at" in plan for plan in found), "all it ever dialed"
+
+
+async def _recall(store: CaseStore, folder: Path, now: datetime) -> None:
+    path = folder / "recall.csv"
+    path.write_text("case_ref\nA1\nA2\n", encoding="utf-8")
+    parsed = parse_bank_file(path, FileKind.RECALL, world.BANK, "Asia/Shanghai")
+    await store.bank_files.load(parsed, now, follow_up_over(store, Settings()).conclude)
 
 
 def _plans(path: Path, said: list[tuple[str, Any]]) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ import pytest
 
 from case_store.intake.errors import FileRefused
 from case_store.intake.placement import parse_placement
+from case_store.placements import RowFate
 from case_store.store import CaseStore
 from tests.contract.store import world
 
@@ -137,3 +138,19 @@ async def test_the_clients_own_order_of_channels_is_swept(store: CaseStore, tmp_
     report = await store.placements.load(parsed, now)
     called = await world.sweep_to_end(store, await world.sweep_of(store, report, now), now)
     assert [candidate.channel.value for candidate in called] == ["mobile", "workplace"]
+
+
+async def test_every_rows_fate_is_told_and_refused_rows_keep_the_files_order(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    path = tmp_path / "fates.csv"
+    path.write_text(world.HEADER + BAD_NUMBER + BAD_ROW + GOOD + GOOD, encoding="utf-8")
+    fates: list[RowFate] = []
+    report = await store.placements.load(parse_placement(path, world.BANK), now, dry_run=True, each=fates.append)
+    told = {one.row: (one.fate, one.numbers, len(one.reasons)) for one in fates}
+    assert {row: fate for row, (fate, _, _) in told.items()} == {2: "new", 3: "refused", 4: "new", 5: "joins"}
+    assert told[5] == ("joins", 0, 0)
+    assert told[2][2] == told[3][2] == 1
+    assert sum(one.numbers for one in fates) == report.numbers
+    assert [reasons[0].row for _, reasons in report.returned] == [2, 3], "as the file has them"
+    assert await _counts(store) == (0, 0)

@@ -220,13 +220,13 @@ async def test_who_calls_and_how_the_number_is_written(tmp_path: Path) -> None:
         "from_domain": "carrier.example",
     }
     async with sipp("ring_out", tmp_path) as far, office(trunk(far.port, **line)) as ours:
-        leg = await ours.place(caller_id="+861000000000", display_name="Bank A", headers=(("X-Client", "a"),))
+        leg = await ours.place(caller_id="+861000000000", display_name="Bank \\先", headers=(("X-Client", "a"),))
         await ours.heard.wait(LegProgress, leg=leg)
         await ours.engine.hangup(leg)
         await far.finished()
         invite = far.received("INVITE")[0]
         assert f"INVITE sip:9013800138000@127.0.0.1:{far.port} SIP/2.0" in invite
-        assert 'From: "Bank A" <sip:+861000000000@carrier.example>;tag=' in invite
+        assert 'From: "Bank \\\\先" <sip:+861000000000@carrier.example>;tag=' in invite
         assert "P-Asserted-Identity: <sip:+861000000000@carrier.example>" in invite
         assert "X-Client: a" in invite
 
@@ -237,6 +237,8 @@ async def test_no_header_can_be_smuggled_in(tmp_path: Path) -> None:
             await ours.place(headers=(("X-Client", "a\r\nX-Evil: b"),))
         with pytest.raises(BadInput):
             await ours.place("13800138000")
+        with pytest.raises(BadInput):
+            await ours.place(caller_id="1000>;tag=x")
         assert not ours.relay.opened
 
 

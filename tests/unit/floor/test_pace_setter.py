@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from config.clock import VirtualClock
@@ -45,3 +46,24 @@ async def test_a_used_up_account_keeps_an_agent_for_each_call() -> None:
     setter.load_ledger([(setter.today, 1000, 5)])
     pace = setter.decide(setter.view([], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
     assert setter.ledger_open
+
+
+async def test_the_pacer_is_asked_at_its_own_pace_and_soon_after_an_event() -> None:
+    clock = VirtualClock(START)
+    setter = setter_on(clock)  # few agents: every 2 s, and on events
+
+    async def waited(tell_after: float | None, *, most: float = 3.0) -> float:
+        began = clock.monotonic()
+        task = asyncio.create_task(setter.until_due())
+        told = False
+        while not task.done():
+            await clock.advance(0.1)
+            if tell_after is not None and not told and clock.monotonic() - began >= tell_after - 1e-9:
+                setter.placed(call_in_flight(f"at{began:.0f}", clock))
+                told = True
+            assert clock.monotonic() - began < most
+        return round(clock.monotonic() - began, 1)
+
+    assert await waited(None) == 2.0  # nothing happens: its own `every`
+    assert await waited(0.2) == 0.5  # much happens: not more often than this
+    assert await waited(1.2) == 1.3  # the next step of this loop

@@ -210,6 +210,33 @@ def test_a_request_that_breaks_its_handler_is_answered_and_forgotten(monkeypatch
     assert len(far.board.transactions) == 0
 
 
+def test_an_answer_from_another_machine_of_the_carrier() -> None:
+    """ACK and BYE go to its Contact, what it says is heard while the call lasts, and it is a stranger afterwards."""
+    other = ("198.51.100.7", 5099)
+    far = ScriptedCarrier()
+    far.place()
+    far.hear(said(far, far.invite, 200, "a", "plain", ["Contact: <sip:far@198.51.100.7:5099>"]))
+    assert [to for text, to in far.sent if text.startswith("ACK ")] == [other]
+    far.hear(asked_of_us(far, "OPTIONS", "a", "none", [], 5, "o1"), other)
+    assert far.sent[-1][0].startswith("SIP/2.0 200 ")
+    far.hear(asked_of_us(far, "BYE", "a", "none", [], 6, "o2"), other)
+    assert end_of(far).cause is HangupCause.NORMAL
+    far.hear(asked_of_us(far, "OPTIONS", "a", "none", [], 7, "o3"), other)
+    assert far.board.gate.counts["unknown_source"] == 1
+
+
+def test_a_giant_response_and_a_storm_of_100() -> None:
+    far = ScriptedCarrier()
+    far.place()
+    for _ in range(500):
+        far.hear(said(far, far.invite, 100, "", "none", []))
+    giant = "X-Fill: " + "y" * 40_000 + "\r\n" + "\r\n".join(f"X-{n}: z" for n in range(2000))
+    far.hear(said(far, far.invite, 200, "a", "plain", [CONTACT, giant]))
+    told = [one.sip_status for one in far.told if isinstance(one, LegProgress)]
+    assert told == [100]
+    assert [one for one in far.told if isinstance(one, LegAnswered)]
+
+
 # Reading
 
 
@@ -229,6 +256,14 @@ def test_a_telephone_uri_as_sender() -> None:
     message = read(f"BYE sip:us@192.0.2.2 SIP/2.0\r\n{BASE}From: <tel:+8613800138000>;x=1;Tag=f\r\n\r\n".encode())
     assert message.from_tag == "f"
     assert tag_of("<tel:1>") == ""
+
+
+@pytest.mark.parametrize("filling", ['"",', "<sip:a@b>,", ";x=1"])
+def test_thousands_of_values_are_refused_before_they_cost_time(filling: str) -> None:
+    """60 kB of '"",' in a Contact took sippy half a second."""
+    head = f"BYE sip:us@192.0.2.2 SIP/2.0\r\n{BASE}From: <sip:f@h>;tag=f\r\n"
+    with pytest.raises(MalformedMessage, match="thousands"):
+        read(f"{head}Contact: {filling * 5000}<sip:a@b>\r\n\r\n".encode())
 
 
 def test_a_content_length_a_little_too_long() -> None:
