@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
@@ -14,8 +14,9 @@ from rich.markup import escape
 
 from api.speaking import BAD_INPUT, Json, say, table
 from case_store.store import CaseStore
-from case_store.workflow.agenda import AgendaLine, agenda, on_day
+from case_store.workflow.agenda import AgendaLine, agenda
 from case_store.workflow.explain import explain, explain_table
+from config.calendars import day_begins
 from config.clock import SystemClock
 from config.errors import BadInput, describe_shape
 from config.settings import load_settings
@@ -24,8 +25,6 @@ from dialer.policy.replay import as_text, replay
 from dialer.policy.replay_file import read_replays, schema
 
 app = typer.Typer(invoke_without_command=True, help="The collections workflow: explain a case, replay a what-if")
-
-_MOST = 10_000
 
 
 def register(root: typer.Typer) -> None:
@@ -91,9 +90,10 @@ def show_schema(as_json: Json = False) -> None:
 def show_agenda(
     day: Annotated[str | None, typer.Option(help="YYYY-MM-DD; default: today at the house")] = None,
     owner: Annotated[str | None, typer.Option(help="dialer, collector, team-leader, data-clerk, compliance, …")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many lines; the total is always shown")] = 500,
     as_json: Json = False,
 ) -> None:
-    """The day: what is overdue, what is due now, what comes later today."""
+    """The day: what is overdue, what is due now, what comes later today; the first to lapse at the head."""
     settings = load_settings()
     house = ZoneInfo(settings.timezone)
     now = SystemClock().now()
@@ -101,7 +101,7 @@ def show_agenda(
         wanted = date.fromisoformat(day) if day else now.astimezone(house).date()
     except ValueError:
         raise BadInput("is no day", field="--day", shape=describe_shape(day), remedy="write it as YYYY-MM-DD") from None
-    lines = asyncio.run(_agenda(settings.store.url, wanted, owner, house))
+    lines, total = asyncio.run(_agenda(settings.store.url, wanted, owner, house, limit))
     facts = [
         {
             "due": line.due.value,
@@ -110,6 +110,8 @@ def show_agenda(
             "earliest": line.action.earliest,
             "latest": line.action.latest,
             "owner": line.action.owner,
+            "agent": line.action.agent_id,
+            "escalation": line.action.escalation,
             "reason_en": line.action.reason_en,
             "reason_zh": line.action.reason_zh,
         }
@@ -124,21 +126,25 @@ def show_agenda(
                 line.action.action,
                 f"{line.action.earliest.astimezone(house):%m-%d %H:%M}",
                 f"{line.action.latest.astimezone(house):%m-%d %H:%M}",
-                line.action.owner,
+                f"{line.action.owner} {line.action.agent_id or ''}".strip(),
                 escape(line.action.reason_zh),
             )
             for line in lines
         ]
         heads = ("due", "case", "action", "earliest", "latest", "owner", "原因")
         console.print(table(f"Agenda 日程 {wanted}", heads, rows) if rows else f"Nothing is due on {wanted}.")
+        if total > len(rows):
+            console.print(f"{len(rows)} of {total} are shown: --limit {total} shows all.")
 
-    say(as_json, {"day": wanted, "items": facts}, draw)
+    say(as_json, {"day": wanted, "total": total, "items": facts}, draw)
 
 
-async def _agenda(url: str, day: date, owner: str | None, house: ZoneInfo) -> list[AgendaLine]:
+async def _agenda(url: str, day: date, owner: str | None, house: ZoneInfo, limit: int) -> tuple[list[AgendaLine], int]:
     store = await CaseStore.open(url)
+    now = SystemClock().now()
+    begins, ends = day_begins(day, house), day_begins(day + timedelta(days=1), house)
     try:
-        actions = await store.agenda.all_live(limit=_MOST)
-        return on_day(agenda(actions, SystemClock().now(), house, owner), day, house)
+        actions, total = await store.agenda.of_day(begins, ends, now, owner=owner, limit=limit)
+        return agenda(actions, now, house), total
     finally:
         await store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store.database import Database, Unit
@@ -56,6 +56,24 @@ class Agenda:
             .limit(limit),
             None,
         )
+
+    async def of_day(
+        self, start: datetime, end: datetime, now: datetime, *, owner: str | None = None, limit: int = 500
+    ) -> tuple[tuple[StoredAction, ...], int]:
+        """Live actions whose window touches ``start`` to ``end``, and everything overdue: the first to lapse at the head,
+        with how many there are in all."""
+        due = [
+            next_actions.c.state == LIVE,
+            next_actions.c.earliest < end,
+            or_(next_actions.c.latest > start, next_actions.c.latest <= now),
+        ]
+        if owner is not None:
+            due.append(next_actions.c.owner == owner)
+        query = select(next_actions).where(*due).order_by(next_actions.c.latest, next_actions.c.id).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+            count = await connection.scalar(select(func.count()).select_from(next_actions).where(*due))
+        return tuple(as_action(row) for row in rows), count or 0
 
     async def all_live(
         self, *, placement_id: str | None = None, after: str | None = None, limit: int = 1000

@@ -287,6 +287,10 @@ async def test_a_call_back_is_its_agents_at_the_minute_and_anybodys_when_late(
     await scheduler(late).look()
     (anybodys,) = await scheduler(late + timedelta(minutes=3), "n2").redials(room.campaign_id, 5)
     assert (anybodys.action.owner, anybodys.action.agent_id) == ("dialer", None)
+    tomorrow = late + timedelta(days=1)
+    shown, total = await store.agenda.of_day(tomorrow, tomorrow + timedelta(hours=1), tomorrow)
+    assert ([one.action for one in shown], total) == (["call-back"], 1), "overdue stands on every later day's agenda"
+    assert await store.agenda.of_day(now - timedelta(days=1), now, now) == ((), 0)
     (overdue,) = await store.agenda.overdue(late + timedelta(days=9))
     assert overdue.action == "call-back", "overdue is visible until somebody calls"
     back = scheduler(minute - timedelta(hours=1))  # the clock is put back: it waits, and comes again

@@ -6,8 +6,9 @@ import csv
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -296,6 +297,12 @@ def test_bank_files_results_and_vetting_on_the_command_line(
     with (tmp_path / "results.csv").open(encoding="utf-8-sig", newline="") as file:
         (row,) = list(csv.DictReader(file))
     assert (row["case_ref"], row["balance"], row["state"]) == ("XY-1", "1034.50", "open")
+    tomorrow = (datetime.now(ZoneInfo("Asia/Shanghai")) + timedelta(days=1)).date().isoformat()
+    day = said("agenda", "--day", tomorrow)
+    assert (day["total"], len(day["items"])) == (1, 1)  # type: ignore[arg-type]  # JSON: a list
+    assert said("agenda", "--day", tomorrow, "--owner", "field-team")["total"] == 0
+    assert run(["agenda", "--day", "soon", "--json"]) == 2
+    capsys.readouterr()
     (tmp_path / "recall.csv").write_text("案件号\nXY-1\n")
     assert said("recall", "recall.csv", "--client", "bank")["taken"] == 1
     assert said("coverage")["alerts"] == []
