@@ -101,9 +101,9 @@ class VirtualClock:
         # Long enough for a chain of event, reaction and next event to run through before time goes on.
         ready = getattr(asyncio.get_running_loop(), "_ready", None) if self._in_memory else None
         for _ in range(12):
-            await asyncio.sleep(0)
-            if ready is not None and not ready:  # only this task ran, and it scheduled nothing
+            if ready is not None and not ready:  # only this task runs, and nothing is scheduled
                 return
+            await asyncio.sleep(0)
 
 
 def _aware(instant: datetime) -> datetime:

@@ -34,6 +34,7 @@ from dialer.pacing.state import FloorView, Pace, PacingEvent
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.recorder import Recorder
 
+_OCCUPIED = (AgentState.TALKING, AgentState.WRAP_UP)
 _START = datetime(2026, 1, 5, 1, tzinfo=UTC)
 _MESSAGE = Prompt(name="abandonment", path=Path("abandonment"))  # the scripted engine plays nothing
 
@@ -92,6 +93,7 @@ class ProductionFloor:
             patience_seconds=scenario.patience,
         )
         self._numbers = count(1)
+        self._occupied = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._disk = tempfile.TemporaryDirectory(prefix="onrecord-simulation-")
         settings = RecordingSettings(directory=Path(self._disk.name), low_watermark_bytes=0)
@@ -139,7 +141,7 @@ class ProductionFloor:
         return len(self._floor)
 
     def occupied(self) -> int:
-        return self._floor.count(AgentState.TALKING) + self._floor.count(AgentState.WRAP_UP)
+        return self._occupied
 
     # -- what happens
 
@@ -186,6 +188,7 @@ class ProductionFloor:
 
     def _moved(self, agent: Agent, old: AgentState) -> None:
         self._ear.agent_moved(agent, old)
+        self._occupied += (agent.state in _OCCUPIED) - (old in _OCCUPIED)
         if agent.state is AgentState.TALKING:
             self._spawn(self._talk(agent, self._fates.talk(self._clock.monotonic())))
         elif agent.state is AgentState.WRAP_UP:
