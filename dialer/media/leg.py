@@ -42,6 +42,7 @@ class Desk(Protocol):
     def dtmf_sent(self, leg: Leg, digits: str) -> None: ...
     def trouble(self, leg: Leg, problem: str) -> None: ...
     def grow(self, writer: TapeWriter) -> None: ...
+    def to_tap(self, path: bytes, datagram: bytes) -> None: ...
 
 
 class Leg(Stream):
@@ -72,7 +73,7 @@ class Leg(Stream):
         self.timed_out = False
         self.digits_in = DigitsIn()
         self.tap: bytes | None = None
-        self.tap_socket: socket.socket | None = None
+        self.listening = False  # from its first session description on
 
     # In
 
@@ -298,10 +299,9 @@ class Leg(Stream):
         peer.forward(self, peer.event_type | marker, seq, ts, ssrc, size, 0, now)
 
     def _to_tap(self, start: int, size: int, seq: int, kind: int, now: int) -> None:
-        assert self.tap_socket is not None
         head = now.to_bytes(8, "little") + seq.to_bytes(2, "little") + bytes((kind, 0))
         try:
-            self.tap_socket.sendto(head + BUFFER[start : start + size], self.tap or b"")
+            self.relay.to_tap(self.tap or b"", head + BUFFER[start : start + size])
         except OSError:
             self._drop("tap")
 
@@ -321,19 +321,6 @@ class Leg(Stream):
         self._update_generating()
         self.try_mark("prompt-ended", monotonic_ns(), prompt=name, completed=completed)
         self.relay.prompt_finished(self, name, completed)
-
-    def dial(self, digits: str, now: int) -> None:
-        """Raises ValueError when a digit is none."""
-        self.digits_out.add(digits)
-        self._begin_generating(now)
-
-    def _begin_generating(self, now: int) -> None:
-        if not self.generating:
-            self._let_time_pass(now)
-            self.feed = None
-            self.fresh = True
-            self.due = min(self.due, max(now, self.out_ns + self.step_ns))
-        self._update_generating()
 
     def part(self) -> None:
         """Leave the peer; both go on with silence."""
@@ -420,9 +407,6 @@ class Leg(Stream):
 
     def _expected(self) -> int:
         return 0 if self.first_seq < 0 else self.cycles + self.high_seq - self.first_seq + 1
-
-    def _update_generating(self) -> None:
-        self.generating = self.prompt is not None or bool(self.digits_out)
 
 
 def _tape_problem(error: OSError) -> str:

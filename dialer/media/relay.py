@@ -16,21 +16,17 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
 
-from config.errors import OnrecordError
-from dialer.media.buffer import BUFFER, VIEW
-from dialer.media.commands import GRACE_SECONDS, MAX_MESSAGE, STATUS_SECONDS, pack, unpack
+from dialer.media.commands import GRACE_SECONDS, STATUS_SECONDS
+from dialer.media.control_socket import ControlSocket
 from dialer.media.lane import Lane, serve
 from dialer.media.leg import Leg
-from dialer.media.mixing import Mixer, parts_of
-from dialer.media.ports import bind_media
-from dialer.media.prompts import PromptShelf
+from dialer.media.verbs import CannotDo, Verbs
 from recording.tape_disk import TapeDisk
 from recording.tape_writer import CHUNK_BYTES, TapeWriter
 
@@ -38,18 +34,6 @@ _STATUS_NS = int(STATUS_SECONDS * 1e9)
 _TICK_NS = 10_000_000  # half a packet time
 _MOST_READY = 64  # they share one reading of the clock: half a millisecond's work
 _TAPES_A_STATUS = 400
-_LEGS_A_MESSAGE = 300
-_SEND_BUFFER = 4 << 20
-
-
-class CannotDo(Exception):
-    """A command that cannot be carried out; goes back to control as it is."""
-
-    def __init__(self, problem: str, remedy: str, field: str | None = None) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
-        self.field = field
 
 
 class Relay:
@@ -60,45 +44,24 @@ class Relay:
         self._poll = select.epoll()
         self._handlers: dict[int, Callable[[], None]] = {}
         self.lanes: dict[int, Lane] = {}
-        self._legs: dict[str, Leg] = {}
-        self._streams: list[Leg] = []  # legs that hear something: the tick's work
-        self._mixers: list[Mixer] = []
-        self._shelf = PromptShelf()
         self._disk = TapeDisk(self._tape_finished)
+        self._verbs = Verbs(options, self, self._disk)
+        self._legs = self._verbs.legs
         self._finished: deque[tuple[TapeWriter, str | None]] = deque()
         self._closing: dict[TapeWriter, tuple[int | None, dict[str, Any]]] = {}
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._tap_socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._control: socket.socket | None = None
-        self._backlog: deque[bytes] = deque()
-        self._grace_until: float | None = time.monotonic() + options.grace_seconds
+        self._taps = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._running = True
         self._status_turn = 0
-        self._next_port = options.rtp_ports[0]
-        self._listener = self._listen(Path(options.socket))
-        self._verbs: dict[str, Callable[[dict[str, Any]], Any]] = {
-            "attach": lambda _facts: {"pid": os.getpid()},
-            "open_leg": self._open_leg,
-            "set_remote": self._set_remote,
-            "expect_audio": self._expect_audio,
-            "patch": self._patch,
-            "unpatch": self._unpatch,
-            "confer": self._confer,
-            "play": self._play,
-            "stop_prompt": self._stop_prompt,
-            "send_dtmf": self._send_dtmf,
-            "mark": self._mark,
-            "counters": lambda facts: self._leg(facts).counters(),
-            "list_legs": self._list_legs,
-            "tap": self._tap,
-        }
+        self._control = ControlSocket(Path(options.socket), self, self._obey, options.grace_seconds)
 
     # The loop
 
     def run(self) -> None:
         """Until ``stop`` is asked, a signal comes, or the grace time is over; then close all tapes."""
         self._disk.start()
-        self._register(self._wake, self._on_wake)
+        self._handlers[self._wake] = self._on_wake
+        self._poll.register(self._wake, select.EPOLLIN)
         poll, lanes, handlers = self._poll.poll, self.lanes, self._handlers
         next_tick = monotonic_ns() + _TICK_NS
         next_status = 0
@@ -106,9 +69,8 @@ class Relay:
             serve(poll(max(0.0, (next_tick - monotonic_ns()) / 1e9), _MOST_READY), lanes, handlers)
             now = monotonic_ns()
             if now >= next_tick:
-                if self._mixers:
-                    self._mix(now)
-                for leg in self._streams:
+                self._verbs.mix(now)
+                for leg in self._verbs.streams:
                     if now >= leg.due:
                         leg.generate(now)
                 next_tick = max(next_tick + _TICK_NS, now + _TICK_NS // 4)
@@ -121,77 +83,24 @@ class Relay:
         self._running = False
 
     def watch(self, sock: socket.socket, handler: Callable[[], None]) -> None:
-        self._register(sock.fileno(), handler)
+        self._handlers[sock.fileno()] = handler
+        self._poll.register(sock, select.EPOLLIN)
 
     def unwatch(self, sock: socket.socket) -> None:
-        self._unregister(sock.fileno())
-
-    def _register(self, descriptor: int, handler: Callable[[], None]) -> None:
-        self._handlers[descriptor] = handler
-        self._poll.register(descriptor, select.EPOLLIN)
-
-    def _unregister(self, descriptor: int) -> None:
-        if self._handlers.pop(descriptor, None) is not None:
-            self._poll.unregister(descriptor)
+        if self._handlers.pop(sock.fileno(), None) is not None:
+            self._poll.unregister(sock)
 
     def _end(self) -> None:
         for leg in list(self._legs.values()):
             self._close(leg, None)
         self._disk.stop()
         self._on_wake()
-        with contextlib.suppress(FileNotFoundError):
-            Path(self._options.socket).unlink()
-        if self._control is not None:
-            self._flush_backlog()
-            self._control.close()
+        self._control.close()
 
     # Control
 
-    def _listen(self, path: Path) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
-        directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
-        try:
-            before = os.umask(0o177)
-            try:
-                listener.bind(f"/proc/self/fd/{directory}/{path.name}")
-            finally:
-                os.umask(before)
-        finally:
-            os.close(directory)
-        listener.listen(4)
-        self._register(listener.fileno(), self._on_attach)
-        return listener
-
-    def _on_attach(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except BlockingIOError:
-            return
-        if self._control is not None:
-            self._lose_control()
-        connection.setblocking(False)
-        # As much as the system allows (net.core.wmem_max); the rest waits in the backlog.
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-        self._control = connection
-        self._grace_until = None
-        self._register(connection.fileno(), self._on_command)
-
-    def _on_command(self) -> None:
-        assert self._control is not None
-        try:
-            datagram = self._control.recv(1 << 20)
-        except BlockingIOError:
-            return
-        except OSError:
-            datagram = b""
-        if not datagram:
-            self._lose_control()
-            return
-        message = unpack(datagram)
+    def _obey(self, message: dict[str, Any]) -> None:
         number, verb = message["id"], message["do"]
-        for key in ("leg", "customer", "agent"):
-            if (named := self._legs.get(str(message.get(key)))) is not None:
-                named.leave_lanes()
         if verb == "close_leg":
             leg = self._legs.get(str(message["leg"]))
             if leg is not None:
@@ -202,47 +111,22 @@ class Relay:
             self._tell({"id": number, "ok": {}})
             return
         try:
-            if verb not in self._verbs:
-                self._leg(message)
-                raise CannotDo("the verb is unknown", "use a client of the same version", "do")
-            self._tell({"id": number, "ok": self._verbs[verb](message) or {}})
+            self._tell({"id": number, "ok": self._verbs.carry_out(message)})
         except CannotDo as error:
             self._tell(
                 {"id": number, "error": {"problem": error.problem, "remedy": error.remedy, "field": error.field}}
             )
 
-    def _lose_control(self) -> None:
-        if self._control is not None:
-            self._unregister(self._control.fileno())
-            self._control.close()
-        self._control = None
-        self._backlog.clear()
-        self._grace_until = time.monotonic() + self._options.grace_seconds
-
     def _tell(self, message: dict[str, Any]) -> None:
-        if self._control is None:
-            return
-        self._backlog.append(pack(message))
-        self._flush_backlog()
-
-    def _flush_backlog(self) -> None:
-        while self._backlog and self._control is not None:
-            try:
-                self._control.send(self._backlog[0])
-            except BlockingIOError:
-                return  # control is slow; its next turn comes with the next status
-            except OSError:
-                self._lose_control()
-                return
-            self._backlog.popleft()
+        self._control.tell(message)
 
     def _tell_status(self, now: int) -> None:
-        if self._grace_until is not None and time.monotonic() > self._grace_until:
+        if self._control.is_over:
             self._running = False
             return
         self._look_after(now)
-        self._flush_backlog()
-        if self._control is None or self._backlog:
+        self._control.flush()
+        if not self._control.listens:
             return
         taped = [leg for leg in self._legs.values() if leg.tape is not None]
         begin = self._status_turn if self._status_turn < len(taped) else 0
@@ -312,167 +196,12 @@ class Relay:
         leg.fail()
         self._tell({"event": "tape_trouble", "leg": leg.name, "problem": problem})
 
+    def to_tap(self, path: bytes, datagram: bytes) -> None:
+        """Raises OSError when whoever listens there falls behind."""
+        self._taps.sendto(datagram, path)
+
     def grow(self, writer: TapeWriter) -> None:
         self._disk.ask_to_grow(writer)
-
-    # Verbs
-
-    def _leg(self, facts: dict[str, Any], key: str = "leg") -> Leg:
-        leg = self._legs.get(str(facts.get(key)))
-        if leg is None:
-            raise CannotDo("the relay has no such leg", "open it first; it may have been closed", key)
-        return leg
-
-    def _open_leg(self, facts: dict[str, Any]) -> dict[str, Any]:
-        name, kind, path = str(facts["leg"]), str(facts["kind"]), facts["tape"]
-        if name in self._legs:
-            raise CannotDo("the leg is open already", "use another name", "leg")
-        if (kind == "customer") != (path is not None):
-            raise CannotDo("a customer's leg needs a tape and a desk has none", "arm a tape first", "tape")
-        tape = None
-        if path is not None:
-            try:
-                tape = TapeWriter(Path(path), chunk_bytes=self._options.chunk_bytes)
-            except (OSError, OnrecordError) as error:
-                raise CannotDo("the tape cannot be opened", f"arm it anew ({error})", "tape") from error
-        try:
-            sock, self._next_port = bind_media(str(facts["bind_host"]), self._options.rtp_ports, self._next_port)
-        except OSError as error:
-            if tape is not None:
-                os.close(tape.descriptor)
-            raise CannotDo("no media port is free", f"widen sip.rtp_ports ({error.strerror})", "bind_host") from error
-        leg = Leg(name, kind, sock, tape, self)
-        leg.tap_socket = self._tap_socket
-        self._legs[name] = leg
-        if tape is not None:
-            self._disk.add(tape)
-            leg.try_mark("opened", monotonic_ns(), leg=name)
-        host, port = sock.getsockname()[:2]
-        return {"host": host, "port": port}
-
-    def _set_remote(self, facts: dict[str, Any]) -> None:
-        leg = self._leg(facts)
-        if leg.troubled:
-            raise CannotDo("the leg's tape is in trouble", "end the leg", "leg")
-        now = monotonic_ns()
-        held = leg.target is not None and leg.receive and not facts["receive"]
-        resumed = leg.target is not None and not leg.receive and bool(facts["receive"])
-        leg.expect(facts["host"], facts["port"], tuple(facts["plausible"]))
-        leg.law = facts["codec"]
-        leg.payload_type = facts["payload_type"]
-        leg.event_type = facts["telephone_event_pt"]
-        leg.step, leg.step_ns = facts["ptime"] * 8, facts["ptime"] * 1_000_000
-        leg.send, leg.receive = bool(facts["send"]), bool(facts["receive"])
-        types: dict[str, str] = {str(leg.payload_type): leg.law}
-        if leg.event_type is not None:
-            types[str(leg.event_type)] = "telephone-event"
-        leg.try_mark("map", now, types=types, ptime=facts["ptime"], send=leg.send, receive=leg.receive)
-        if held or resumed:
-            leg.try_mark("hold", now, on=held)
-        if leg.sock.fileno() not in self._handlers:
-            # Early media that came before its description waited in the socket; it is taken now, from its first packet.
-            self.watch(leg.sock, leg.on_open_socket)
-            leg.heard_ns = now
-            self._streams.append(leg)
-
-    def _expect_audio(self, facts: dict[str, Any]) -> None:
-        self._leg(facts).wants_first = True
-
-    def _patch(self, facts: dict[str, Any]) -> None:
-        customer, agent = self._leg(facts, "customer"), self._leg(facts, "agent")
-        if customer.tape is None or customer.troubled:
-            raise CannotDo("nothing is heard without a working tape", "patch a taped leg", "customer")
-        if agent.tape is not None:
-            raise CannotDo("two taped legs cannot be patched", "patch a desk's leg to a customer's", "agent")
-        customer.part()
-        agent.part()
-        self._forget_mixers()
-        customer.peer, agent.peer = agent, customer
-        customer.try_mark("patched", monotonic_ns(), agent=agent.name)
-
-    def _unpatch(self, facts: dict[str, Any]) -> None:
-        leg = self._leg(facts)
-        for one in (leg, leg.peer):
-            if isinstance(one, Leg) and one.peer is not None:
-                one.try_mark("unpatched", monotonic_ns(), agent=one.peer.name)
-        leg.part()
-        self._forget_mixers()
-
-    def _confer(self, facts: dict[str, Any]) -> None:
-        """A customer and several desks, each in its part; see ``dialer.media.mixing``."""
-        customer = self._leg(facts, "customer")
-        if customer.tape is None or customer.troubled:
-            raise CannotDo("nothing is heard without a working tape", "confer around a taped leg", "customer")
-        try:
-            parts = parts_of(facts["parts"].items())
-        except ValueError:
-            raise CannotDo("a part is unknown", "use talks, listens, whispers or aside", "parts") from None
-        desks = {name: (self._leg({"leg": name}), part) for name, part in parts.items()}
-        if not desks or any(leg.tape is not None for leg, _part in desks.values()):
-            raise CannotDo("a conference is one customer and desks", "name the desks' legs", "parts")
-        mixer = next((one for one in self._mixers if one.customer is customer), None)
-        if mixer is None:
-            mixer = Mixer(customer, BUFFER, VIEW)
-            self._mixers.append(mixer)
-        mixer.arrange(desks, monotonic_ns())
-        self._forget_mixers()
-
-    def _mix(self, now: int) -> None:
-        for mixer in self._mixers:
-            if now >= mixer.due:
-                mixer.mix(now)
-
-    def _forget_mixers(self) -> None:
-        self._mixers = [mixer for mixer in self._mixers if mixer.alive]
-
-    def _play(self, facts: dict[str, Any]) -> None:
-        leg = self._leg(facts)
-        if leg.troubled:
-            raise CannotDo("the leg's tape is in trouble", "end the leg", "leg")
-        try:
-            prompt = self._shelf.load(str(facts["prompt"]), facts["pcma"], facts["pcmu"])
-        except OSError as error:
-            raise CannotDo("the prompt cannot be read", f"encode it again ({error.strerror})", "prompt") from error
-        leg.play(prompt, monotonic_ns())
-
-    def _stop_prompt(self, facts: dict[str, Any]) -> None:
-        self._leg(facts).end_prompt(completed=False)
-
-    def _send_dtmf(self, facts: dict[str, Any]) -> None:
-        leg = self._leg(facts)
-        if leg.event_type is None:
-            raise CannotDo("the remote side takes no telephone events", "offer telephone-event", "leg")
-        try:
-            leg.dial(str(facts["digits"]), monotonic_ns())
-        except ValueError:
-            raise CannotDo("these are no DTMF digits", "use 0-9 * # A-D", "digits") from None
-
-    def _mark(self, facts: dict[str, Any]) -> None:
-        self._leg(facts).try_mark(str(facts["mark"]), monotonic_ns(), **facts["facts"])
-
-    def _tap(self, facts: dict[str, Any]) -> None:
-        leg = self._leg(facts)
-        leg.tap = None if facts["path"] is None else bytes.fromhex(facts["path"])
-
-    def _list_legs(self, facts: dict[str, Any]) -> dict[str, Any]:
-        names = sorted(name for name in self._legs if name > str(facts["after"]))
-        shown, size = [], 0
-        for name in names[:_LEGS_A_MESSAGE]:
-            leg = self._legs[name]
-            host, port = leg.sock.getsockname()[:2]
-            one = {
-                "leg": name,
-                "kind": leg.kind,
-                "host": host,
-                "port": port,
-                "tape": None if leg.tape is None else str(leg.tape.path),
-                "patched": None if leg.peer is None else leg.peer.name,
-            }
-            size += len(pack(one))
-            if size > MAX_MESSAGE - 1000:
-                break
-            shown.append(one)
-        return {"legs": shown, "more": len(shown) < len(names)}
 
     # The end of a leg
 
@@ -482,13 +211,10 @@ class Relay:
         for digits in (leg.digits_in.overdue(monotonic_ns() + 10**9),):
             self.dtmf(leg, digits)
         leg.part()
-        self._forget_mixers()
         leg.hang_up_line()
+        self._verbs.forget(leg)
         self.unwatch(leg.sock)
         leg.sock.close()
-        del self._legs[leg.name]
-        if leg in self._streams:
-            self._streams.remove(leg)
         if leg.tape is None:
             if number is not None:
                 self._tell({"id": number, "ok": leg.counters()})

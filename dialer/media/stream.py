@@ -248,5 +248,21 @@ class Stream(ABC):
         self.out_until = (until if until > now else now) + samples * _SAMPLE_NS
         self._emit(HEADER_LENGTH + size, tape, now)
 
+    def dial(self, digits: str, now: int) -> None:
+        """Raises ValueError when a digit is none."""
+        self.digits_out.add(digits)
+        self._begin_generating(now)
+
+    def _begin_generating(self, now: int) -> None:
+        if not self.generating:
+            self._let_time_pass(now)
+            self.feed = None
+            self.fresh = True
+            self.due = min(self.due, max(now, self.out_ns + self.step_ns))
+        self._update_generating()
+
+    def _update_generating(self) -> None:
+        self.generating = self.prompt is not None or bool(self.digits_out)
+
     def _drop(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1
