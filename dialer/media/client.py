@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import struct
-import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from config.settings import Settings
 from dialer.media.commands import HEARTBEAT_LOST_SECONDS, pack, unpack
 from dialer.media.prompt_files import PromptFiles
+from dialer.media.relay_process import connect, spawn
 from dialer.media.standstill import Standstill
 from dialer.media.words import (
     DtmfSent,
@@ -33,6 +33,7 @@ from dialer.media.words import (
     RelayUnhealthy,
     RemoteMedia,
     TapeTrouble,
+    event_of,
 )
 
 __all__ = [
@@ -272,49 +273,23 @@ class MediaRelay:
         return self._runtime_dir / f"relay-{self._relay_index}.sock"
 
     async def _connect(self) -> bool:
-        path = self._socket_path()
-        if not path.exists():
-            return False
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        directory = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
-        try:
-            # By way of /proc: a deep directory would not fit the 108 bytes of a socket's address.
-            connection.connect(f"/proc/self/fd/{directory}/{path.name}")
-        except OSError:
-            connection.close()
-            return False
-        finally:
-            os.close(directory)
-        connection.setblocking(False)
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self._socket = connection
-        return True
+        self._socket = connect(self._socket_path())
+        return self._socket is not None
 
     async def _spawn(self) -> None:
-        arguments = [
-            "--socket", str(self._socket_path()),
-            "--index", str(self._relay_index),
-            "--rtp-ports", f"{self._rtp_ports[0]}-{self._rtp_ports[1]}",
-            "--unflushed-seconds", str(self._unflushed_seconds),
-            "--media-timeout-seconds", str(self._media_timeout_seconds),
-            "--grace-seconds", str(self._grace_seconds),
-        ]  # fmt: skip
+        options = {
+            "index": self._relay_index,
+            "rtp-ports": f"{self._rtp_ports[0]}-{self._rtp_ports[1]}",
+            "unflushed-seconds": self._unflushed_seconds,
+            "media-timeout-seconds": self._media_timeout_seconds,
+            "grace-seconds": self._grace_seconds,
+        }
         if self._chunk_bytes is not None:
-            arguments += ["--chunk-bytes", str(self._chunk_bytes)]
+            options["chunk-bytes"] = self._chunk_bytes
+        log = self._runtime_dir / f"relay-{self._relay_index}.log"
         with contextlib.suppress(FileNotFoundError):
             self._socket_path().unlink()
-        log = os.open(
-            self._runtime_dir / f"relay-{self._relay_index}.log",
-            os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC,
-            0o640,
-        )
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "dialer.media.relay", *arguments,
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-        finally:
-            os.close(log)
+        self._process = await spawn(self._socket_path(), log, options)
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and self._process.returncode is None:
             if await self._connect():
@@ -355,7 +330,7 @@ class MediaRelay:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "event" in message:
-            self._events.put_nowait(_event(message))
+            self._events.put_nowait(event_of(message))
         elif "status" in message:
             self._status = message["status"]
             for problem in self._standstill.look(self._status["tapes"], time.monotonic()):
@@ -429,18 +404,3 @@ def _absolute(tape: Path | None) -> str | None:
 
 
 TAP_HEAD = struct.Struct("<QHBB")
-
-_EVENTS: dict[str, type[Any]] = {
-    "first_audio": MediaFirstAudio,
-    "dtmf": MediaDtmf,
-    "timeout": MediaTimeout,
-    "tape_trouble": TapeTrouble,
-    "prompt_finished": PromptFinished,
-    "dtmf_sent": DtmfSent,
-}
-
-
-def _event(message: dict[str, Any]) -> MediaEvent:
-    facts = dict(message)
-    made: MediaEvent = _EVENTS[facts.pop("event")](**facts)
-    return made

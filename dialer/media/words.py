@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 from config.errors import OnrecordError, Unhealthy
 from recording.g711 import Law
@@ -146,3 +147,20 @@ class RelayRefused(OnrecordError):
     """The relay understood and could not do it (unknown leg, no free port, a tape that cannot be written)."""
 
     error_id = "relay-refused"
+
+
+_EVENTS: dict[str, type[Any]] = {
+    "first_audio": MediaFirstAudio,
+    "dtmf": MediaDtmf,
+    "timeout": MediaTimeout,
+    "tape_trouble": TapeTrouble,
+    "prompt_finished": PromptFinished,
+    "dtmf_sent": DtmfSent,
+}
+
+
+def event_of(message: dict[str, Any]) -> MediaEvent:
+    """From the wire."""
+    facts = dict(message)
+    made: MediaEvent = _EVENTS[facts.pop("event")](**facts)
+    return made
