@@ -108,8 +108,6 @@ class Leg(Stream):
 
     def leave_lane(self, length: int) -> None:
         """The packet in ``BUFFER`` is not what its lane expected."""
-        assert self.lane is not None
-        self.lane.close()
         self.take(length, self._on_line_from)
 
     def not_received(self, error: OSError) -> None:
@@ -117,7 +115,9 @@ class Leg(Stream):
             self._drop("socket")  # an ICMP error of an earlier send
 
     def take(self, length: int, source: Source) -> None:
-        """One packet, in ``BUFFER``: check, count, tape, forward."""
+        """One packet, in ``BUFFER``, the whole way: check, count, tape, forward."""
+        if self.lane is not None:
+            self.lane.close()
         if length > MAX_PACKET:
             self._drop("oversize")
             return
