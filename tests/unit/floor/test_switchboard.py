@@ -13,11 +13,12 @@ from typing import Any
 from case_store.network import HangupCause
 from config.clock import SystemClock, VirtualClock
 from config.settings import RecordingSettings
-from dialer.call import CallId, CallOrder, DeskOrder
+from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import Prompt
 from dialer.engines.scripted import RINGS_OUT, Answer, Provisional, Release, Script, ScriptedEngine
 from dialer.events import LegEnded
 from dialer.floor import AgentState, Floor
+from dialer.journal import StoreJournal
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.recorder import Recorder
 
@@ -71,13 +72,41 @@ class House:
         return call
 
 
+class StuckStore:
+    """Whatever is written to it never comes to an end: a disk that hangs."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __getattr__(self, table: str) -> Any:
+        return self
+
+    async def _never(self) -> None:
+        self.asked += 1
+        await asyncio.Event().wait()
+
+    def __call__(self, *_facts: object, **_more: object) -> Any:
+        return self._never()
+
+
+class SlowToPlay(ScriptedEngine):
+    """An engine whose prompts take a long time to be read."""
+
+    read = asyncio.Event()
+
+    async def play(self, leg: LegId, prompt: Prompt) -> None:
+        await self.read.wait()
+
+
 @asynccontextmanager
-async def house(tmp_path: Path, script: Script) -> AsyncIterator[House]:
+async def house(
+    tmp_path: Path, script: Script, *, journal: Any = None, engine_kind: type[ScriptedEngine] = ScriptedEngine
+) -> AsyncIterator[House]:
     clock = VirtualClock(START)
-    engine = ScriptedEngine(clock, lambda order: script)
+    engine = engine_kind(clock, lambda order: script)
     floor = Floor(clock)
     ended: list[tuple[CallInFlight, LegEnded]] = []
-    journal = KeptJournal()
+    journal = journal or KeptJournal()
 
     async def on_end(call: CallInFlight, event: LegEnded) -> None:
         ended.append((call, event))
@@ -190,3 +219,29 @@ async def test_a_phone_that_answers_before_anybody_asks_is_not_missed(tmp_path: 
         await at.engine.hangup(gone)
         await at.clock.advance(0.1)
         assert not await at.switchboard.desk_answered(gone, 0.1)
+
+
+async def test_no_ear_waits_for_the_books(tmp_path: Path) -> None:
+    store = StuckStore()
+    journal = StoreJournal(store, SystemClock())  # type: ignore[arg-type]  # a store that takes every word and ends none
+    writing = asyncio.create_task(journal.run())
+    async with house(tmp_path, ANSWERS, journal=journal) as at:
+        await at.seat(2)
+        calls = [await at.call(1), await at.call(2)]
+        await at.clock.advance(5)
+        assert store.asked == 1, "the first word is still being written"
+        assert [call.bridged_at for call in calls] == [call.answered_at for call in calls]
+        assert None not in [call.bridged_at for call in calls]
+        await at.clock.advance(40)
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+
+
+async def test_no_answer_waits_for_anothers_announcement(tmp_path: Path) -> None:
+    async with house(tmp_path, ANSWERS, engine_kind=SlowToPlay) as at:
+        await at.seat(2)
+        calls = [await at.call(1), await at.call(2)]
+        await at.clock.advance(5)
+        assert [call.bridged_at for call in calls] == [call.answered_at for call in calls]
+        assert at.journal.words.count("bridged") == 2
+        SlowToPlay.read.set()
