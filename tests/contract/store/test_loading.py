@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import sys
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -154,3 +157,35 @@ async def test_every_rows_fate_is_told_and_refused_rows_keep_the_files_order(
     assert sum(one.numbers for one in fates) == report.numbers
     assert [reasons[0].row for _, reasons in report.returned] == [2, 3], "as the file has them"
     assert await _counts(store) == (0, 0)
+
+
+_KILLED_MIDWAY = """
+import asyncio, os, signal, sys
+from datetime import datetime
+from pathlib import Path
+from case_store.intake.placement import parse_placement
+from case_store.store import CaseStore
+from config.settings import ClientSettings
+
+async def load(url, path, now):
+    store = await CaseStore.open(url)
+    parsed = parse_placement(Path(path), ClientSettings(name="bank"))
+    await store.placements.load(parsed, datetime.fromisoformat(now), progress=lambda _rows: os.kill(os.getpid(), signal.SIGKILL))
+
+asyncio.run(load(*sys.argv[1:]))
+"""
+
+
+async def test_a_load_that_is_killed_midway_leaves_nothing_and_can_be_loaded_again(
+    store: CaseStore, store_url: str, tmp_path: Path, now: datetime
+) -> None:
+    path = tmp_path / "long.csv"
+    lines = [world.case_line(f"L{n:04d}", mobile=f"1380013{n:04d}") for n in range(1500)]
+    path.write_text(world.HEADER + "".join(lines), encoding="utf-8")
+    command = [sys.executable, "-c", _KILLED_MIDWAY, store_url, str(path), now.isoformat()]
+    killed = await asyncio.create_subprocess_exec(*command)
+    assert await killed.wait() == -signal.SIGKILL
+    assert await _counts(store) == (0, 0)
+    assert await store.placements.list() == ()
+    report = await store.placements.load(parse_placement(path, world.BANK), now)
+    assert (report.cases, report.numbers, report.already_loaded) == (1500, 1500, False)

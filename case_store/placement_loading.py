@@ -1,0 +1,369 @@
+"""One placement file on its way in, a batch at a time: what is good becomes rows, what is bad is handed back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select
+
+from case_store import sweep
+from case_store.agenda import action_row
+from case_store.bulk import ids, insert_rows
+from case_store.database import Unit
+from case_store.intake.errors import Rejection
+from case_store.intake.identity import KeyIdentity
+from case_store.intake.placement import SELF, ParsedNumber, ParsedPlacement, ParsedRow, RefusedRow
+from case_store.known_cases import KnownCase, known_cases, known_debts, known_people
+from case_store.model import NextAction, StoredAction
+from case_store.placement_report import FirstAction, ImportReport, RowFate
+from case_store.tables import (
+    balances,
+    campaign_placements,
+    campaigns,
+    cases,
+    contacts,
+    debts,
+    next_actions,
+    numbers,
+    persons,
+    placement_files,
+    placements,
+)
+from config.identity import new_id
+
+_KEPT_REJECTIONS = 1000  # of an earlier load's report, in the database; the reject file has them all
+
+
+class Loading:
+    """One file on its way in. Everything it looks up or writes, it does for a whole batch at once."""
+
+    def __init__(
+        self,
+        unit: Unit,
+        parsed: ParsedPlacement,
+        now: datetime,
+        plan: FirstAction,
+        identity: KeyIdentity | None,
+        each: Callable[[RowFate], None] | None,
+    ) -> None:
+        self._each = each
+        self._identity = identity
+        self._unit = unit
+        self._parsed = parsed
+        self._client = parsed.client.name
+        self._now = now
+        self._plan = plan
+        self._ranks = {channel: place for place, channel in enumerate(parsed.client.sop_order)}
+        self._placement_id = ""
+        self._ids = {prefix: ids(prefix) for prefix in ("per", "debt", "case", "bal", "num", "con", "act")}
+        self._out: dict[Any, list[dict[str, Any]]] = {}
+        self.rows = 0
+        self._cases = self._numbers = self._existing = 0
+        self._rejected_rows: list[Rejection] = []
+        self._rejected_fields: list[Rejection] = []
+        self._returned: list[tuple[tuple[str, ...], tuple[Rejection, ...]]] = []
+        self._reopened: list[str] = []
+
+    async def take(self, batch: list[ParsedRow | RefusedRow]) -> None:
+        if not self._placement_id:
+            await self._open_placement()
+        self.rows += len(batch)
+        good: list[ParsedRow] = []
+        for row in batch:
+            if isinstance(row, RefusedRow):
+                self._reject(row, row.reasons)
+            elif self._identity is not None and row.identity_key is not None:
+                good.append(replace(row, identity_key=self._identity(row.identity_key)))
+            else:
+                good.append(row)
+        known = await known_cases(self._unit.connection, self._client, {row.case_ref for row in good})
+        people = await known_people(self._unit.connection, {row.identity_key for row in good if row.identity_key})
+        owed = await known_debts(self._unit.connection, self._client, {row.account_ref for row in good})
+        fresh: list[KnownCase] = []
+        for row in good:
+            case = known.get(row.case_ref)
+            if case is None:
+                if not row.balances:
+                    self._reject(row, (_missing_balance(row),))
+                    continue
+                case = self._new_case(row, people, owed)
+                known[row.case_ref] = case
+                fresh.append(case)
+            else:
+                problem = _disagreement(row, case)
+                if problem is not None:
+                    self._reject(row, (problem,))
+                    continue
+                self._existing += 1
+            self._add_balances(row, case)
+            before = self._numbers
+            self._add_numbers(row, case)
+            if self._each is not None:
+                fate = "new" if fresh and case is fresh[-1] and case.first_row == row.row else "joins"
+                self._each(
+                    RowFate(
+                        row=row.row,
+                        case_ref=row.case_ref,
+                        fate=fate,
+                        numbers=self._numbers - before,
+                        reasons=row.refused,
+                    )
+                )
+            if row.refused:
+                self._rejected_fields += row.refused
+                self._returned.append((row.cells, row.refused))
+        for case in fresh:
+            self._first_action(case)
+        await self._flush()
+        self._reopened += [case.id for case in known.values() if case.gained and not case.fresh]
+
+    def report(self, dry_run: bool) -> ImportReport:
+        return ImportReport(
+            placement_id=self._placement_id,
+            name=self._parsed.name,
+            client=self._client,
+            rows=self.rows,
+            cases=self._cases,
+            numbers=self._numbers,
+            existing=self._existing,
+            rejected_rows=tuple(sorted(self._rejected_rows, key=lambda one: one.row)),
+            rejected_fields=tuple(sorted(self._rejected_fields, key=lambda one: one.row)),
+            already_loaded=False,
+            dry_run=dry_run,
+            unknown_columns=self._parsed.layout.unknown,
+            header=self._parsed.table.header,
+            returned=tuple(sorted(self._returned, key=lambda one: one[1][0].row)),
+        )
+
+    async def finish(self, report: ImportReport) -> None:
+        if not self._placement_id:
+            await self._open_placement()
+        connection = self._unit.connection
+        await connection.execute(
+            insert(placement_files).values(
+                id=new_id("file"),
+                placement_id=self._placement_id,
+                client=self._client,
+                sha256=self._parsed.sha256,
+                kind="placement",
+                name=self._parsed.table.path.name,
+                loaded_at=self._now,
+                report={
+                    "name": report.name,
+                    "rows": report.rows,
+                    "cases": report.cases,
+                    "numbers": report.numbers,
+                    "existing": report.existing,
+                    "rejected_rows": [asdict(one) for one in report.rejected_rows[:_KEPT_REJECTIONS]],
+                    "rejected_fields": [asdict(one) for one in report.rejected_fields[:_KEPT_REJECTIONS]],
+                    "unknown_columns": list(report.unknown_columns),
+                },
+            )
+        )
+        running = await connection.execute(
+            select(campaign_placements.c.campaign_id)
+            .join(campaigns, campaigns.c.id == campaign_placements.c.campaign_id)
+            .where(campaign_placements.c.placement_id == self._placement_id, campaigns.c.state != "finished")
+        )
+        for campaign_id in running.scalars().all():
+            await sweep.join_placement(self._unit, campaign_id, self._placement_id, self._now)
+        for case_id in self._reopened:
+            await sweep.reopen_case(self._unit, case_id, self._now, only_done=True)
+        self._unit.emit(
+            "placement.loaded",
+            self._now,
+            subject_id=self._placement_id,
+            name=report.name,
+            rows=report.rows,
+            cases=report.cases,
+            numbers=report.numbers,
+            rejected_rows=report.rejected_row_count,
+            rejected_fields=len(report.rejected_fields),
+        )
+
+    async def _open_placement(self) -> None:
+        connection = self._unit.connection
+        found = await connection.scalar(
+            select(placements.c.id).where(placements.c.client == self._client, placements.c.name == self._parsed.name)
+        )
+        if found is None:
+            found = new_id("plc")
+            await connection.execute(
+                insert(placements).values(
+                    id=found,
+                    name=self._parsed.name,
+                    client=self._client,
+                    received_at=self._now,
+                    source_sha256=self._parsed.sha256,
+                )
+            )
+        self._placement_id = found
+
+    def _new_case(self, row: ParsedRow, people: dict[str, str], owed: dict[str, tuple[str, str]]) -> KnownCase:
+        debt = owed.get(row.account_ref)
+        # The account says who the debtor is when no identity number does: an account has one holder.
+        person_id = people.get(row.identity_key) if row.identity_key else (debt[1] if debt else None)
+        if person_id is None:
+            person_id = self._new_person(row.debtor_name, row.identity_key)
+            if row.identity_key:
+                people[row.identity_key] = person_id
+        if debt is None:
+            debt = next(self._ids["debt"]), person_id
+            owed[row.account_ref] = debt
+            self._put(debts, id=debt[0], person_id=person_id, client=self._client, account_ref=row.account_ref)
+        case_id = next(self._ids["case"])
+        first = row.balances[0][1]
+        self._put(
+            cases,
+            id=case_id,
+            placement_id=self._placement_id,
+            client=self._client,
+            client_ref=row.case_ref,
+            debtor_person_id=person_id,
+            debt_id=debt[0],
+            balance_amount=first.amount,
+            balance_currency=first.currency,
+            region=row.region,
+            address=row.address,
+            opened_at=self._now,
+            state="open",
+        )
+        self._cases += 1
+        return KnownCase(
+            id=case_id,
+            debtor_id=person_id,
+            debt_id=debt[0],
+            identity_key=row.identity_key,
+            debtor_name=row.debtor_name,
+            contacts={},
+            numbers=set(),
+            balances={},
+            positions=Counter(),
+            fresh=True,
+            first_row=row.row,
+        )
+
+    def _new_person(self, name: str, identity_key: str | None) -> str:
+        person_id = next(self._ids["per"])
+        self._put(persons, id=person_id, identity_key=identity_key, name=name, created_at=self._now)
+        return person_id
+
+    def _add_balances(self, row: ParsedRow, case: KnownCase) -> None:
+        for label, money in row.balances:
+            if (label, money.currency) in case.balances:
+                continue
+            case.balances[label, money.currency] = money.amount
+            self._put(
+                balances,
+                id=next(self._ids["bal"]),
+                case_id=case.id,
+                debt_id=case.debt_id,
+                label=label,
+                amount=money.amount,
+                currency=money.currency,
+                as_of=self._now,
+            )
+
+    def _add_numbers(self, row: ParsedRow, case: KnownCase) -> None:
+        for number in row.numbers:
+            key = (number.line.e164, number.line.extension or "")
+            if key in case.numbers:
+                continue
+            case.numbers.add(key)
+            case.gained = True
+            contact_id, person_id = self._contact(case, number, row.debtor_name)
+            channel = number.channel.value
+            position = case.positions[channel]
+            case.positions[channel] += 1
+            self._put(
+                numbers,
+                id=next(self._ids["num"]),
+                case_id=case.id,
+                contact_id=contact_id,
+                person_id=person_id,
+                e164=number.line.e164,
+                raw=number.raw,
+                extension=number.line.extension or "",
+                channel=channel,
+                position=position,
+                sop_rank=self._ranks.get(channel, len(self._ranks)) * 1000 + position,
+                region=number.line.region,
+                state="live",
+                added_at=self._now,
+            )
+            self._numbers += 1
+
+    def _contact(self, case: KnownCase, number: ParsedNumber, debtor_name: str) -> tuple[str, str]:
+        own = number.channel.is_debtors_own
+        key = (SELF, case.debtor_name or debtor_name) if own else (number.relation, number.contact_name)
+        if own:
+            key = next((known for known in case.contacts if known[0] == SELF), key)
+        found = case.contacts.get(key)
+        if found is None:
+            person_id = case.debtor_id if own else self._new_person(number.contact_name, None)
+            found = next(self._ids["con"]), person_id
+            case.contacts[key] = found
+            self._put(contacts, id=found[0], case_id=case.id, person_id=person_id, name=key[1], relation=key[0])
+        return found
+
+    def _first_action(self, case: KnownCase) -> None:
+        action = self._plan(case.id, bool(case.numbers), self._now)
+        stored = StoredAction(
+            id=next(self._ids["act"]),
+            state="live",
+            set_at=self._now,
+            **{name: getattr(action, name) for name in NextAction.__slots__},
+        )
+        self._put(next_actions, **action_row(stored), look_at=stored.latest)
+
+    def _reject(self, row: ParsedRow | RefusedRow, reasons: tuple[Rejection, ...]) -> None:
+        self._rejected_rows += reasons
+        self._returned.append((row.cells, reasons))
+        if self._each is not None:
+            ref = row.case_ref if isinstance(row, ParsedRow) else ""
+            self._each(RowFate(row=row.row, case_ref=ref, fate="refused", numbers=0, reasons=reasons))
+
+    def _put(self, table: Any, **values: Any) -> None:
+        self._out.setdefault(table, []).append(values)
+
+    async def _flush(self) -> None:
+        for table in (persons, debts, cases, balances, contacts, numbers, next_actions):
+            rows = self._out.pop(table, None)
+            if rows:
+                await insert_rows(self._unit, table, rows)
+
+
+def _missing_balance(row: ParsedRow) -> Rejection:
+    return Rejection(
+        row=row.row,
+        field="balance",
+        problem="no balance is given",
+        shape="empty text",
+        remedy="give the amount that is owed",
+    )
+
+
+def _disagreement(row: ParsedRow, case: KnownCase) -> Rejection | None:
+    if row.identity_key and case.identity_key and row.identity_key != case.identity_key:
+        return Rejection(
+            row=row.row,
+            field="case_ref",
+            problem="this case number belongs to another person already",
+            shape="two identity numbers",
+            remedy="correct the case number or the identity number",
+        )
+    for label, money in row.balances:
+        known = case.balances.get((label, money.currency))
+        if known is not None and known != money.amount:
+            return Rejection(
+                row=row.row,
+                field=label,
+                problem="this case has another balance in the same currency already",
+                shape="two amounts",
+                remedy="change a balance with an update file, or correct the row",
+            )
+    return None
