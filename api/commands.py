@@ -37,6 +37,7 @@ _MODULES = {
     "anchor": "proof_commands",
     "keys": "proof_commands",
     "hold": "proof_commands",
+    "mask": "proof_commands",
     "payments": "bank_file_commands",
     "update": "bank_file_commands",
     "recall": "bank_file_commands",
