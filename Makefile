@@ -7,7 +7,7 @@ UV_VERSION := 0.13.9
 export UV_SYSTEM_CERTS := 1
 APT_PEERS := sip-tester baresip baresip-core chromium fonts-noto-cjk espeak-ng sox ffmpeg postgresql
 
-.PHONY: pacing-report run test setup setup-dev peers lint types imports check soak lock
+.PHONY: pacing-report run test setup setup-dev peers lint types imports dependencies check soak lock
 
 run: setup
 	$(BIN)/onrecord demo
@@ -41,7 +41,10 @@ types: setup-dev
 imports: setup-dev
 	$(BIN)/lint-imports
 
-check: lint types imports
+dependencies: setup-dev
+	$(BIN)/deptry .
+
+check: lint types imports dependencies
 
 test: setup-dev peers check
 	$(BIN)/pytest -q -n 2 tests/unit
