@@ -135,7 +135,7 @@ async def test_the_customer_hears_the_houses_message_in_time_and_to_its_end_and_
         kept = await far.centre.store.ledger.abandonment(far.at.campaign.id, far.at.clock.now() - timedelta(days=30))
         assert [(answers, drops) for _day, answers, drops in kept] == [(1, 1)]
         far.centre.floor.ready("a")
-        with pytest.raises(ClickRefused, match="house-hold"):
+        with pytest.raises(ClickRefused, match="house-lock-out"):
             await far.centre.call_now("a", case_id, number_id)
         assert far.centre.floor.agent("a").state is AgentState.READY
         # And on the tape the customer's ear is the message.
