@@ -1,8 +1,11 @@
 """Symmetric RTP, restricted: which source a leg listens to.
 
 A leg latches on the first packet from a plausible source: the host of its session description, from any port, or a
-network the trunk's settings list. It moves to another plausible source only with a new SSRC, or when the old source
-has been silent for two seconds (a NAT that rebound its port). Everybody else is dropped and counted.
+network the trunk's settings list. It moves to another plausible source only with a new SSRC, when the old source
+has been silent for two seconds (a NAT that rebound its port), or when the same stream goes on from there: same SSRC, the
+next sequence numbers. A phone that moves to another port by UPDATE or re-INVITE sends from it as soon as it has our
+answer, often before we have read its description. A copy from a second port is no next number; like everybody else it is
+dropped and counted.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 Source = tuple[str, int]
 
 SILENT_NS = 2_000_000_000
+_GOES_ON = 150  # sequence numbers: 3 s of packets may be lost on the way from one port to the other
 
 
 class Latch:
@@ -45,14 +49,17 @@ class Latch:
                 self._verdicts[host] = verdict
         return verdict
 
-    def accepts(self, source: Source, ssrc: int, silent_ns: int) -> bool:
-        """Whether a sound packet from ``source`` counts; latches or moves when it may. ``silent_ns``: since the last."""
+    def accepts(self, source: Source, ssrc: int, silent_ns: int, ahead: int = 0) -> bool:
+        """Whether a sound packet from ``source`` counts; latches or moves when it may. ``silent_ns``: since the last.
+
+        ``ahead``: its sequence number less the highest so far, modulo 2**16.
+        """
         if source == self.source:
             self.ssrc = ssrc
             return True
         if not self.is_plausible(source[0]):
             return False
-        if self.source is None or ssrc != self.ssrc or silent_ns > SILENT_NS:
+        if self.source is None or ssrc != self.ssrc or silent_ns > SILENT_NS or 0 < ahead <= _GOES_ON:
             self.source, self.ssrc = source, ssrc
             return True
         return False

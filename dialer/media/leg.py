@@ -132,7 +132,7 @@ class Leg(Stream):
         _first, second, seq, ts, ssrc = HEADER.unpack_from(BUFFER, AT)
         now = monotonic_ns()
         if source != self.source or ssrc != self.ssrc:
-            if not self.latch.accepts(source, ssrc, now - self.heard_ns):
+            if not self.latch.accepts(source, ssrc, now - self.heard_ns, (seq - self.high_seq) & 0xFFFF):
                 self._drop("foreign")
                 return
             self._new_source(source, ssrc, seq, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 from time import monotonic_ns
 from typing import Any
@@ -127,7 +128,9 @@ class Verbs:
         now = monotonic_ns()
         held = leg.target is not None and leg.receive and not facts["receive"]
         resumed = leg.target is not None and not leg.receive and bool(facts["receive"])
-        leg.expect(facts["host"], facts["port"], tuple(facts["plausible"]))
+        # RFC 2543's hold names no address: whoever was heard stays the one to hear, and nobody new is shut out by it.
+        if named := not ip_address(facts["host"]).is_unspecified:
+            leg.expect(facts["host"], facts["port"], tuple(facts["plausible"]))
         leg.law = facts["codec"]
         leg.payload_type = facts["payload_type"]
         leg.event_type = facts["telephone_event_pt"]
@@ -139,7 +142,7 @@ class Verbs:
         leg.try_mark("map", now, types=types, ptime=facts["ptime"], send=leg.send, receive=leg.receive)
         if held or resumed:
             leg.try_mark("hold", now, on=held)
-        if not leg.listening:
+        if named and not leg.listening:
             # Early media that came before its description waited in the socket; it is taken now, from its first packet.
             leg.listening = True
             self._desk.watch(leg.sock, leg.on_open_socket)

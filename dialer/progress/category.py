@@ -184,6 +184,8 @@ def _decide(
         return (C.NO_ANSWER, "sip:480 after ringing") if rang else (C.UNREACHABLE, "sip:480")
     if sip_status in BY_STATUS:
         return BY_STATUS[sip_status], f"sip:{sip_status}"
+    if sip_status is not None and sip_status >= 600 and cause is HangupCause.BUSY:
+        return C.BUSY, f"sip:{sip_status} as 600"  # RFC 3261 8.1.3.2
     if sip_status is not None and sip_status >= 400 and sip_status != 487:
         return C.TRUNK_TROUBLE, f"sip:{sip_status}"
     return BY_CAUSE[cause], f"cause:{cause}"

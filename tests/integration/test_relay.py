@@ -12,6 +12,7 @@ import signal
 import struct
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -287,6 +288,31 @@ async def test_early_media_is_taped_from_its_first_packet(house: House) -> None:
         phone.send((address.host, address.port))
     await house.relay.set_remote("call_1", remote(phone))
     await house.until(MediaFirstAudio)
+    await house.relay.close_leg("call_1")
+    assert frames(house.tape(), "far") == phone.payloads
+
+
+async def test_an_address_of_zeros_shuts_nobody_out(house: House) -> None:
+    """RFC 2543's hold, and answers that name their address only later: what comes before the word of it is kept."""
+    tape = house.recorder.arm("call_1")
+    address = await house.relay.open_leg("call_1", kind="customer", tape=tape.path, bind_host=LOOPBACK)
+    phone, stranger, where = Phone(), Phone(host="127.0.0.2"), (address.host, address.port)
+    house.phones += [phone, stranger]
+    nowhere = replace(remote(phone), host="0.0.0.0", send=False)
+    await house.relay.set_remote("call_1", nowhere)
+    for _ in range(10):
+        phone.send(where)
+    await house.relay.set_remote("call_1", remote(phone))
+    await house.until(MediaFirstAudio)
+    await house.relay.set_remote("call_1", nowhere)
+    for _ in range(10):
+        phone.send(where)
+        stranger.send(where)
+    await settle()
+    await house.relay.set_remote("call_1", remote(phone))
+    phone.send(where)
+    await settle()
+    assert (await house.relay.counters("call_1")).dropped == {"foreign": 10}
     await house.relay.close_leg("call_1")
     assert frames(house.tape(), "far") == phone.payloads
 

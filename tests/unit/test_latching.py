@@ -53,6 +53,16 @@ def test_a_rebound_port_is_followed_after_silence() -> None:
     assert one.accepts((HOST, 4002), 1, SILENT_NS + 1)
 
 
+def test_a_stream_that_goes_on_from_another_port_is_followed_and_its_copies_are_not() -> None:
+    one = latch()
+    assert one.accepts((HOST, 4000), 1, 0, ahead=1)
+    for copy_or_late in (0, 0xFFFF, 0xFF00, 5000):
+        assert not one.accepts((HOST, 4002), 1, 0, ahead=copy_or_late)
+    assert not one.accepts((OTHER, 4002), 1, 0, ahead=1)
+    assert one.accepts((HOST, 4002), 1, 0, ahead=1)
+    assert one.target() == (HOST, 4002)
+
+
 def test_the_same_description_again_keeps_the_latch_another_loosens_it() -> None:
     one = latch()
     assert one.accepts((HOST, 4444), 1, 0)

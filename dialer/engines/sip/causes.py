@@ -68,6 +68,8 @@ _BY_STATUS = {
     607: HangupCause.REJECTED,
     608: HangupCause.REJECTED,
 }
+# A status nobody knows is as good as the x00 of its class (RFC 3261 8.1.3.2); 400 says nothing about the number.
+_BY_CLASS = {5: _BY_STATUS[500], 6: _BY_STATUS[600]}
 _SAYS_NOTHING = frozenset({16, 31, 127})
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _Q850 = re.compile(r"(?:^|,)\s*Q\.850\s*;[^,]*?cause\s*=\s*(\d{1,3})(?!\d)", re.IGNORECASE)
@@ -102,7 +104,7 @@ def q850_of(reasons: list[str]) -> int | None:
 def failed(status: int, reasons: list[str]) -> Release:
     """A final failure response to our INVITE (3xx-6xx) with the values of its Reason headers."""
     q850 = q850_of(reasons)
-    by_status = _BY_STATUS.get(status)
+    by_status = _BY_STATUS.get(status) or _BY_CLASS.get(status // 100)
     if q850 is not None and (by_status is None or q850 not in _SAYS_NOTHING):
         return Release(by_q850(q850), q850)
     return Release(by_status or HangupCause.INTERWORKING, q850)

@@ -21,7 +21,11 @@ from dialer.engines.sip.causes import by_q850, failed, q850_of, reason_header, r
         (503, ["Q.850;cause=17"], HangupCause.BUSY, 17),
         (486, ["Q.850;cause=16"], HangupCause.BUSY, 16),
         (484, [], HangupCause.INVALID_NUMBER, None),
-        (699, [], HangupCause.INTERWORKING, None),
+        (699, [], HangupCause.BUSY, None),
+        (606, [], HangupCause.INCOMPATIBLE, None),
+        (699, ["Q.850;cause=1"], HangupCause.UNALLOCATED, 1),
+        (580, [], HangupCause.NETWORK_OUT_OF_ORDER, None),
+        (433, [], HangupCause.INTERWORKING, None),
         (500, ["Q.850;cause=999"], HangupCause.NETWORK_OUT_OF_ORDER, None),
     ],
 )
