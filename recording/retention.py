@@ -19,6 +19,8 @@ from recording.keys import DataKeys
 from recording.shelf import Shelf
 from recording.signing import SigningKey, sign_document
 
+DISPOSAL = "onrecord-disposal-1"
+
 
 class RetentionLowered(Refused):
     """A keep-until date was to be set below what policy and contract ask for."""
@@ -150,7 +152,7 @@ def dispose(
     dossier = read_dossier(shelf, signing.verifier(), kept.recording_id)
     manifest = dossier.manifest
     record = {
-        "format": "onrecord-disposal-1",
+        "format": DISPOSAL,
         "recording_id": kept.recording_id,
         "case_id": kept.case_id,
         "manifest_sha256": manifest.sha256,

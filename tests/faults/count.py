@@ -21,7 +21,9 @@ import soundfile
 
 from case_store.audit import AuditLog
 from case_store.database import Database
+from case_store.proof_reads import ProofReads
 from recording.dossier import manifest_name
+from recording.from_store import SEALED_STATES, filed_row
 from recording.manifest import read_manifest
 from recording.seal_job import SealRoom, open_object, open_seal_room
 from recording.tape_format import Damage, Direction, Kind, Record, parse_header, read_records
@@ -274,11 +276,10 @@ def _lines(report: FaultReport, far: list[_FarCall], faults: list[Fault]) -> Non
 
 async def _prove(report: FaultReport, plan: Plan, folder: Path, room: SealRoom) -> None:
     """The product's own proof over everything the drive left: every recording, the manifest chain, the audit log."""
-    with contextlib.closing(sqlite3.connect(folder / "onrecord.db")) as store:
-        known = dict(store.execute("select id, sha256 from recordings where state in ('sealed', 'empty')").fetchall())
-    proof = verify(room.shelf, room.signing.verifier(), known=known, keys=room.keys)
     database = await Database.open(plan.settings(folder).store.url)
     try:
+        known = {row.recording_id: filed_row(row) async for row in ProofReads(database).recordings(*SEALED_STATES)}
+        proof = verify(room.shelf, room.signing.verifier(), known=known, keys=room.keys, deep=True)
         proof.add_audit(*await AuditLog(database, room.signing).check(room.signing.verifier(), []))
     finally:
         await database.close()
