@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from case_store.audit_file import FileAnchor, read_heads
 from config.settings import RetentionSettings
 from recording.attach import FiledRecording, as_filed
 from recording.dossier import read_dossier
@@ -198,3 +199,32 @@ def test_what_was_sealed_meanwhile_is_excused(shelved: Shelved) -> None:
     assert (failure.kind, failure.id, report.recordings_ok) == ("recording-unknown", "rec_3", 3)
     report.excuse(failure)
     assert (report.failures, report.recordings_ok) == ([], 4)
+
+
+def test_the_nodes_own_index_of_its_chain_is_held_against_the_shelf(shelved: Shelved) -> None:
+    room, index = shelved.room, shelved.folder / "proof" / "manifests-node.chain"
+    whole = index.read_bytes()
+
+    def said() -> list[tuple[str, str]]:
+        report = verify(room.shelf, room.signing.verifier(), own=room.chain)
+        return [(one.kind, one.id) for one in report.failures]
+
+    assert said() == []
+    index.write_bytes(whole[:65] + b"0" * 64 + whole[129:])
+    assert said() == [("chain-index", "node")]
+    index.write_bytes(whole[:130])  # the next seal would give number 3 a second time
+    assert said() == [("chain-index", "node")]
+    index.write_bytes(whole[:195])  # killed between the fourth manifest and its line: the seal is done again
+    assert said() == []
+
+
+def test_an_anchored_head_that_cannot_be_read_is_found(shelved: Shelved, tmp_path: Path) -> None:
+    room, anchor = shelved.room, FileAnchor(tmp_path / "anchor")
+    anchor.publish(room.chain.signed_head(manifest_head_chain("node"), NOW, room.signing))
+    for at in range(0, (tmp_path / "anchor").stat().st_size - 1, 37):
+        flipped = bytearray((tmp_path / "anchor").read_bytes())
+        flipped[at] ^= 1
+        (tmp_path / "spoiled").write_bytes(flipped)
+        heads = read_heads(tmp_path / "spoiled")
+        report = verify(room.shelf, room.signing.verifier(), known=shelved.filed, heads=heads)
+        assert {one.kind for one in report.failures} == {"head-forged"}, at
