@@ -39,7 +39,7 @@ from recording.from_store import SEALED_STATES, filed_row, kept, recorded_beside
 from recording.keys import DataKeys, load_master_keys
 from recording.manifest import ManifestChain
 from recording.reconcile import GapClass, ReconcileReport, reconcile
-from recording.retention import RetainReport, dispose, due, plan
+from recording.retention import RetainReport, dispose, due, plan, unfinished
 from recording.seal_job import open_object
 from recording.shelf import Shelf, open_shelf
 from recording.signing import SigningKey, load_signing_key
@@ -240,8 +240,14 @@ def retain_command(
             rows = {row.recording_id: row async for row in room.reads.recordings("sealed", "empty", until=youngest)}
             report = plan((kept(row) for row in rows.values()), now, settings.retention)
             report.dry_run = dry_run
+            left = unfinished(room.shelf, room.signing.verifier())
+            report.finished = [recording_id for recording_id, _ in left]
             if not dry_run:
                 await _dispose(room, report, rows, now, actor)
+                for recording_id, names in left:
+                    await _audit(room, now, actor, "recording.disposal-finished", recording_id, objects=names)
+                    for name in names:
+                        room.shelf.delete(name)
             return report.as_json()
 
     said = run_proof(run(), as_json)
@@ -250,6 +256,8 @@ def retain_command(
         verb = "would go" if said["dry_run"] else "disposed of"
         console.print(f"{len(said['disposed'])} {verb}, {said['kept']} kept ({said['held']} of them by legal hold)")
         _table(console, "Recordings", ("recording_id", "case_id", "keep_until"), said["disposed"])
+        if said["finished"]:
+            console.print(f"{len(said['finished'])} had come back, from a backup: {', '.join(said['finished'])}")
     _finish(said, as_json, 0)
 
 
@@ -440,8 +448,9 @@ async def _open_master(room: ProofRoom, recording_id: str) -> tuple[Dossier, byt
     master = recording.object("master")
     if master is None:
         raise BadInput("this recording has no master", field="recording_id", remedy="run onrecord verify")
+    data_key = keys.open(recording.data_key_id)  # first: of one disposed of, this is what there is to say
     plain = open_object(room.shelf, keys, master.name).read(0, master.plain_bytes)
-    return dossier, plain, keys.open(recording.data_key_id)
+    return dossier, plain, data_key
 
 
 async def _audit(room: ProofRoom, now: datetime, actor: str, action: str, subject: str, **detail: Any) -> int:
