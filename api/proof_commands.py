@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,20 +29,21 @@ from case_store.database import Database
 from case_store.proof_reads import ProofReads, StoredRecording
 from config.errors import BadInput, OnrecordError, Refused
 from config.settings import Settings, load_settings
+from recording.attach import as_filed
 from recording.bill import read_bill
 from recording.dossier import Dossier, amendments_noted, read_dossier
 from recording.evidence import PackOrder, write_pack
 from recording.export import ExportChannels, ExportFormat, ExportOrder, render, write_export
 from recording.first_keys import first_keys
-from recording.from_store import SEALED_STATES, kept, recorded_beside, signalled
+from recording.from_store import SEALED_STATES, filed_row, kept, recorded_beside, signalled
 from recording.keys import DataKeys, load_master_keys
 from recording.manifest import ManifestChain
 from recording.reconcile import GapClass, ReconcileReport, reconcile
-from recording.retention import RetainReport, dispose, due, plan
+from recording.retention import RetainReport, dispose, due, plan, unfinished
 from recording.seal_job import open_object
 from recording.shelf import Shelf, open_shelf
 from recording.signing import SigningKey, load_signing_key
-from recording.verify import VerifyReport, manifest_head_chain, verify
+from recording.verify import STRAY, UNKNOWN, VerifyReport, manifest_head_chain, verify
 
 _T = TypeVar("_T")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
@@ -75,9 +76,11 @@ class ProofRoom:
 
     def own_end(self) -> AuditHead:
         """Where this node's own index says its chain of manifests ends: not even the newest may be gone."""
-        vault = self.settings.vault
-        chain = ManifestChain(vault.state, vault.node)
-        return chain.signed_head(manifest_head_chain(vault.node), datetime.now(UTC), self.signing)
+        node = self.settings.vault.node
+        return self.chain().signed_head(manifest_head_chain(node), datetime.now(UTC), self.signing)
+
+    def chain(self) -> ManifestChain:
+        return ManifestChain(self.settings.vault.state, self.settings.vault.node)
 
 
 @asynccontextmanager
@@ -120,7 +123,7 @@ def verify_command(
 
     async def run() -> VerifyReport:
         async with proof_room(load_settings()) as room:
-            known = {row.recording_id: row.sha256 or "" async for row in room.reads.recordings(*SEALED_STATES)}
+            known = {row.recording_id: filed_row(row) async for row in room.reads.recordings(*SEALED_STATES)}
             anchored = [*room.anchored(), room.own_end()]
             with Progress(console=Console(stderr=True), disable=as_json, transient=True) as progress:
                 task = progress.add_task("recordings", total=len(known) or None)
@@ -128,10 +131,13 @@ def verify_command(
                     room.shelf,
                     room.signing.verifier(),
                     known=known,
-                    keys=room.keys() if deep else None,
+                    keys=_keys_to_verify_with(room, deep),
+                    deep=deep,
                     heads=anchored,
+                    own=room.chain(),
                     tick=lambda done: progress.update(task, completed=done),
                 )
+            await _excuse_what_was_sealed_meanwhile(room, report, set(known))
             report.add_audit(*await room.audit.check(room.signing.verifier(), anchored))
             return report
 
@@ -145,6 +151,43 @@ def verify_command(
         )
         _table(console, "What does not hold", ("kind", "id", "detail"), said["failures"])
     _finish(said, as_json, 1 if said["failures"] else 0)
+
+
+def _keys_to_verify_with(room: ProofRoom, deep: bool) -> DataKeys | None:
+    """None: wrapped keys are read and not opened. A key service (``kms:``) is asked once a recording: only when deep."""
+    if deep:
+        return room.keys()
+    if room.settings.vault.master_key.startswith("kms:"):
+        return None
+    try:
+        return room.keys()
+    except OnrecordError as error:
+        said = f"[yellow]The master key is not here ({error.error_id}): wrapped keys are read, but not opened."
+        Console(stderr=True).print(said)
+        return None
+
+
+_ATTACH_SECONDS = 10
+
+
+async def _excuse_what_was_sealed_meanwhile(room: ProofRoom, report: VerifyReport, known: Collection[str]) -> None:
+    """On a living house a recording is sealed after the store was asked, and attached some moments later."""
+    waits = {one.id: one for one in report.failures if one.kind == UNKNOWN and one.id not in known}
+    for _ in range(_ATTACH_SECONDS):
+        states = await room.reads.states(waits)
+        for recording_id in [one for one, state in states.items() if state in SEALED_STATES]:
+            row, failure = await room.reads.recording(recording_id), waits.pop(recording_id)
+            if row is not None and filed_row(row) == as_filed(
+                read_dossier(room.shelf, room.signing.verifier(), recording_id), amendments_noted(row.manifest)
+            ):
+                report.excuse(failure)
+        if not waits:
+            break
+        await asyncio.sleep(1)
+    strays = {one.id: one for one in report.failures if one.kind == STRAY}
+    for recording_id, state in (await room.reads.states(strays)).items():
+        if state not in SEALED_STATES or recording_id not in known:  # it is being sealed, or failed to be
+            report.excuse(strays[recording_id])
 
 
 def reconcile_command(
@@ -197,8 +240,14 @@ def retain_command(
             rows = {row.recording_id: row async for row in room.reads.recordings("sealed", "empty", until=youngest)}
             report = plan((kept(row) for row in rows.values()), now, settings.retention)
             report.dry_run = dry_run
+            left = unfinished(room.shelf, room.signing.verifier())
+            report.finished = [recording_id for recording_id, _ in left]
             if not dry_run:
                 await _dispose(room, report, rows, now, actor)
+                for recording_id, names in left:
+                    await _audit(room, now, actor, "recording.disposal-finished", recording_id, objects=names)
+                    for name in names:
+                        room.shelf.delete(name)
             return report.as_json()
 
     said = run_proof(run(), as_json)
@@ -207,6 +256,8 @@ def retain_command(
         verb = "would go" if said["dry_run"] else "disposed of"
         console.print(f"{len(said['disposed'])} {verb}, {said['kept']} kept ({said['held']} of them by legal hold)")
         _table(console, "Recordings", ("recording_id", "case_id", "keep_until"), said["disposed"])
+        if said["finished"]:
+            console.print(f"{len(said['finished'])} had come back, from a backup: {', '.join(said['finished'])}")
     _finish(said, as_json, 0)
 
 
@@ -368,13 +419,12 @@ def anchor_command(as_json: AsJson = False) -> None:
 
     async def run() -> dict[str, Any]:
         settings = load_settings()
-        vault, now = settings.vault, datetime.now(UTC)
+        vault = settings.vault
         if vault.anchor_file is None and vault.anchor_command is None:
             raise BadInput("there is no place to anchor", field="vault.anchor_file", remedy="name a file elsewhere")
         async with proof_room(settings) as room:
             heads = [head for head in (await room.audit.head(),) if head is not None]
-            chain = ManifestChain(vault.state, vault.node)
-            heads.append(chain.signed_head(manifest_head_chain(vault.node), now, room.signing))
+            heads.append(room.own_end())
         for anchor in (
             *((FileAnchor(vault.anchor_file),) if vault.anchor_file else ()),
             *((CommandAnchor(vault.anchor_command),) if vault.anchor_command else ()),
@@ -398,8 +448,9 @@ async def _open_master(room: ProofRoom, recording_id: str) -> tuple[Dossier, byt
     master = recording.object("master")
     if master is None:
         raise BadInput("this recording has no master", field="recording_id", remedy="run onrecord verify")
+    data_key = keys.open(recording.data_key_id)  # first: of one disposed of, this is what there is to say
     plain = open_object(room.shelf, keys, master.name).read(0, master.plain_bytes)
-    return dossier, plain, keys.open(recording.data_key_id)
+    return dossier, plain, data_key
 
 
 async def _audit(room: ProofRoom, now: datetime, actor: str, action: str, subject: str, **detail: Any) -> int:

@@ -119,7 +119,7 @@ def main() -> None:
         shallow = verify(room.shelf, room.signing.verifier())
         shallow_wall = time.perf_counter() - begun
         begun = time.perf_counter()
-        deep = verify(room.shelf, room.signing.verifier(), keys=room.keys)
+        deep = verify(room.shelf, room.signing.verifier(), keys=room.keys, deep=True)
         deep_wall = time.perf_counter() - begun
         assert shallow.ok
         assert deep.ok

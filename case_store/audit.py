@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -97,9 +99,12 @@ class AuditLog:
             heads = await _heads(connection)
             newest = await _newest_head(connection)
             checking = ChainCheck([*heads, *([newest] if newest else []), *anchored], check, self.chain)
+            misfiled: list[ChainFault] = []
             async for rows in _rows(connection, 0):
-                checking.feed(rows)
+                checking.feed((row.seq, row.hash, row.body) for row in rows)
+                misfiled += [_misfiled(row.seq) for row in rows if not _filed_rightly(row)]
         count, faults = checking.result()
+        faults += misfiled
         faults.extend(
             ChainFault(kind="forged", seq=one.seq, detail="a head belongs to another log")
             for one in [*heads, *([newest] if newest else [])]
@@ -137,19 +142,48 @@ class AuditLog:
         await unit.connection.execute(insert(audit_heads).values(seq=_NEWEST, line=line))
 
 
-async def _rows(connection: AsyncConnection, after: int) -> AsyncIterator[list[tuple[int, str, bytes]]]:
+class _Row(NamedTuple):
+    seq: int
+    hash: str
+    body: bytes
+    action: str
+    subject: str
+
+
+def _filed_rightly(row: _Row) -> bool:
+    """``action`` and ``subject`` stand beside the body, to find entries by: they must be the body's own.
+
+    A canonical body begins with its action and ends with its subject, so a million need not be parsed for this.
+    """
+    return row.body.startswith(f'{{"action":{_spelt(row.action)},'.encode()) and row.body.endswith(
+        f',"subject":{_spelt(row.subject)}}}'.encode()
+    )
+
+
+_spelt = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _misfiled(seq: int) -> ChainFault:
+    detail = "it is filed under another action or subject than it says: whoever asks by these would not find it"
+    return ChainFault(kind="edited", seq=seq, detail=detail)
+
+
+async def _rows(connection: AsyncConnection, after: int) -> AsyncIterator[list[_Row]]:
     while True:
         query = (
-            select(audit_log.c.seq, audit_log.c.hash, audit_log.c.body)
+            select(audit_log.c.seq, audit_log.c.hash, audit_log.c.body, audit_log.c.action, audit_log.c.subject)
             .where(audit_log.c.seq > after)
             .order_by(audit_log.c.seq)
             .limit(_BATCH)
         )
-        rows = [(row.seq, row.hash, row.body.encode()) for row in await connection.execute(query)]
+        rows = [
+            _Row(seq, said, body.encode(), action, subject)
+            for seq, said, body, action, subject in await connection.execute(query)
+        ]
         if not rows:
             return
         yield rows
-        after = rows[-1][0]
+        after = rows[-1].seq
 
 
 async def _newest_head(connection: AsyncConnection) -> AuditHead | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, Table, and_, func, or_, select
 from sqlalchemy.orm import aliased
+from sqlalchemy.sql import visitors
 
 from case_store.database import Database
 from case_store.tables import calls, cases, legs, numbers, placements, recordings, verdicts
+from config.errors import Unhealthy
 
 _PAGE = 2_000
 
@@ -44,10 +46,18 @@ class StoredRecording:
     sealed_at: datetime | None
     seconds: float | None
     sha256: str | None
+    path: str | None
+    gaps: list[dict[str, Any]]
     vitals: dict[str, Any]
     manifest: dict[str, Any]
     keep_until: datetime | None
     legal_hold: bool
+
+
+class StoreDamaged(Unhealthy):
+    """The case store holds what cannot be read."""
+
+    error_id = "store-damaged"
 
 
 class ProofReads:
@@ -98,13 +108,7 @@ class ProofReads:
         self, *states: str, since: datetime | None = None, until: datetime | None = None
     ) -> AsyncIterator[StoredRecording]:
         """Recordings in these states (all, when none is named), oldest first, armed ``since`` ≤ … < ``until``."""
-        query = (
-            select(recordings, placements.c.client)
-            .join(cases, cases.c.id == recordings.c.case_id)
-            .join(placements, placements.c.id == cases.c.placement_id)
-            .order_by(recordings.c.id)
-            .limit(_PAGE)
-        )
+        query = _kept()
         if states:
             query = query.where(recordings.c.state.in_(states))
         if since is not None:
@@ -119,6 +123,20 @@ class ProofReads:
             if len(rows) < _PAGE:
                 return
             last = rows[-1].id
+
+    async def states(self, recording_ids: Collection[str]) -> dict[str, str]:
+        """The state of each of these recordings that the store knows."""
+        found: dict[str, str] = {}
+        asked = sorted(recording_ids)
+        for at in range(0, len(asked), 500):
+            query = select(recordings.c.id, recordings.c.state).where(recordings.c.id.in_(asked[at : at + 500]))
+            found |= {row.id: row.state for row in await self._page(query)}
+        return found
+
+    async def recording(self, recording_id: str) -> StoredRecording | None:
+        """One recording, or None."""
+        rows = await self._page(_kept().where(recordings.c.id == recording_id))
+        return _recording(rows[0]) if rows else None
 
     async def verdict_of(self, call_id: str) -> dict[str, Any]:
         """What the policy said when this call was booked; empty when it was placed before verdicts were kept."""
@@ -144,7 +162,28 @@ class ProofReads:
 
     async def _page(self, query: Select[Any]) -> list[Any]:
         async with self._database.read() as connection:
-            return list(await connection.execute(query))
+            try:
+                return list(await connection.execute(query))
+            except (ValueError, TypeError) as error:  # a driver met what no version of ours writes
+                raise StoreDamaged(
+                    "a row of the case store cannot be read: somebody wrote into it, or its disk fails",
+                    shape=f"{type(error).__name__} reading {', '.join(sorted({one.name for one in _tables(query)}))}",
+                    remedy="keep the database as evidence, restore it from its backup, then run onrecord verify",
+                ) from error
+
+
+def _tables(query: Select[Any]) -> list[Table]:
+    return [one for one in visitors.iterate(query) if isinstance(one, Table)]
+
+
+def _kept() -> Select[Any]:
+    return (
+        select(recordings, placements.c.client)
+        .join(cases, cases.c.id == recordings.c.case_id)
+        .join(placements, placements.c.id == cases.c.placement_id)
+        .order_by(recordings.c.id)
+        .limit(_PAGE)
+    )
 
 
 def _ended() -> Select[Any]:
@@ -199,6 +238,8 @@ def _recording(row: Any) -> StoredRecording:
         sealed_at=row.sealed_at,
         seconds=row.seconds,
         sha256=row.sha256,
+        path=row.path,
+        gaps=row.gaps or [],
         vitals=row.vitals or {},
         manifest=row.manifest or {},
         keep_until=row.keep_until,

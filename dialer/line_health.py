@@ -128,7 +128,12 @@ class LineHealth:
 
     def _watch(self, name: str, probe: Probe, answered: threading.Event) -> None:
         while not self._stop.is_set():
-            problems = tuple(probe())
+            try:
+                problems = tuple(probe())
+            except (
+                Exception
+            ) as error:  # its thread must live: a probe that fell over is asked again, and the line opens by itself
+                problems = (f"the {name} cannot be judged ({type(error).__name__})",)
             self._seen[name] = _Seen(problems, self._monotonic())
             answered.set()
             self._stop.wait(PROBE_SECONDS)

@@ -49,6 +49,7 @@ class BillRow:
     """``starts`` are UTC: two where the local time came twice (the end of daylight saving time).
 
     ``seconds`` is as billed, rounded up by the carrier. ``line`` is the row's number in the file, 1 for the header.
+    ``or_else``: other numbers the digits may be where the bill has neither + nor 00: 6591234359 is Singapore's or ours.
     """
 
     line: int
@@ -57,6 +58,7 @@ class BillRow:
     seconds: int
     answered: bool
     reference: str = ""
+    or_else: tuple[str, ...] = ()
 
 
 def read_bill(path: Path, settings: BillSettings) -> list[BillRow]:
@@ -182,10 +184,12 @@ def _row(line: int, cells: Mapping[str, object], settings: BillSettings, zone: Z
     try:
         seconds = _seconds(cells["seconds"], settings.duration)
         said = str(cells.get("answered", "")).strip().lower()
+        callee, *or_else = readings(_text(cells["callee"]), settings.number_format, settings.region, settings.prefixes)
         return BillRow(
             line=line,
             starts=_starts(_moment(cells), settings.time_format, zone),
-            callee=normal_number(_text(cells["callee"]), settings.number_format, settings.region, settings.prefixes),
+            callee=callee,
+            or_else=tuple(or_else),
             seconds=seconds,
             answered=seconds > 0 and said not in _NOT_ANSWERED,
             reference=_text(cells.get("reference", "")),
@@ -256,11 +260,17 @@ def _text(cell: object) -> str:
     return str(int(cell)) if isinstance(cell, float) and cell.is_integer() else str(cell).strip()
 
 
-@lru_cache(maxsize=65536)
 def normal_number(text: str, number_format: str, region: str, prefixes: tuple[str, ...] = ()) -> str:
-    """E.164 where the number can be understood, else its bare digits (service numbers).
+    """The likeliest of its ``readings``."""
+    return readings(text, number_format, region, prefixes)[0]
 
-    Raises on no digits, on a number with digits hidden, and on one that a spreadsheet rounded: matched by what is
+
+@lru_cache(maxsize=65536)
+def readings(text: str, number_format: str, region: str, prefixes: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """E.164 where the number can be understood, else its bare digits (service numbers); the likeliest first.
+
+    Several where bare digits may be a national number or begin with a country's code: one that is given out comes
+    before one that merely has a possible length. Raises on no digits, on a number with digits hidden, and on one that a spreadsheet rounded: matched by what is
     left of it, every call would seem to have been made outside.
     """
     plain = _unmangled(unicodedata.normalize("NFKC", text).strip())
@@ -278,10 +288,13 @@ def normal_number(text: str, number_format: str, region: str, prefixes: tuple[st
             digits = "+" + digits[2:]
         elif number_format in ("e164", "digits"):
             digits = "+" + digits
-    own = _parsed(digits, region)
-    if own is None and number_format == "auto" and not digits.startswith("+"):
-        own = _parsed("+" + digits, region)
-    return own or digits.lstrip("+")
+    spelt = [digits]
+    if number_format == "auto" and not digits.startswith(("+", "0")):
+        spelt.append("+" + digits)
+    found = [number for number in (_parsed(one, region) for one in spelt) if number is not None]
+    found.sort(key=lambda number: not phonenumbers.is_valid_number(number))
+    said = (str(phonenumbers.format_number(one, phonenumbers.PhoneNumberFormat.E164)) for one in found)
+    return tuple(dict.fromkeys(said)) or (digits.lstrip("+"),)
 
 
 def _unmangled(text: str) -> str:
@@ -298,14 +311,12 @@ def _unmangled(text: str) -> str:
     return first + rest[:power]
 
 
-def _parsed(digits: str, region: str) -> str | None:
+def _parsed(digits: str, region: str) -> phonenumbers.PhoneNumber | None:
     try:
         number = phonenumbers.parse(digits, region)
     except phonenumbers.NumberParseException:
         return None
-    if not phonenumbers.is_possible_number(number):
-        return None
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return number if phonenumbers.is_possible_number(number) else None
 
 
 def _zone(name: str) -> ZoneInfo:

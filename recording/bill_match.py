@@ -7,8 +7,8 @@ a number's calls and lines is matched at once (the assignment problem, by the Hu
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from statistics import median
 
@@ -26,6 +26,16 @@ class BilledCall:
     callee: str
     starts: tuple[datetime, ...]
     seconds: float
+
+
+def as_called(rows: Sequence[BillRow], called: Collection[str]) -> list[BillRow]:
+    """Rows whose digits may be several numbers, as the one among them that we called; else as they were read."""
+    return [
+        row
+        if row.callee in called
+        else next((replace(row, callee=one, or_else=()) for one in row.or_else if one in called), row)
+        for row in rows
+    ]
 
 
 def match_bill(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from case_store.proof_reads import ProofReads, StoredCall, StoredRecording
+from recording.attach import FiledRecording, filed
 from recording.reconcile import RecordedFact, SignalledCall
 from recording.recordings import Recording, RecordingClass
 from recording.retention import KeptRecording
@@ -57,6 +58,20 @@ def kept_sound(recording: Recording, sealed_at: datetime) -> RecordedFact:
         sealed_at=sealed_at,
         agent_sound=recording.classification.value in _AGENT_SOUNDS,
         customer_sound=recording.classification.value in _CUSTOMER_SOUNDS,
+    )
+
+
+def filed_row(row: StoredRecording) -> FiledRecording:
+    """What the store says of a sealed recording, for ``verify`` to hold against the manifest."""
+    return filed(
+        sha256=row.sha256 or "",
+        call_id=row.call_id,
+        case_id=row.case_id,
+        path=row.path or "",
+        seconds=row.seconds or 0.0,
+        gaps=row.gaps,
+        vitals=row.vitals,
+        manifest=row.manifest,
     )
 
 

@@ -176,10 +176,7 @@ class DataKeys:
         """The data key in the clear. ``KeyDestroyed``, ``KeyDamaged``, ``KeyUnavailable`` or ``ObjectMissing``."""
         if self._shelf.exists(_grave(key_id)):
             raise KeyDestroyed("this recording was disposed of", remedy="see its disposal record")
-        wrapped = WrappedKey.from_json(self._shelf.get(_place(key_id)))
-        if wrapped.key_id != key_id:
-            raise KeyDamaged("a wrapped key belongs to another recording", remedy="restore the key object")
-        return self._masters.unwrap(wrapped)
+        return self._masters.unwrap(read_wrapped(self._shelf, key_id))
 
     def rewrap_all(self) -> int:
         """Every key closed by an older master version is closed by the current one; no audio is touched."""
@@ -201,6 +198,14 @@ class DataKeys:
         """Crypto-shred: the disposal record first, then the key. A crash between the two leaves it closed."""
         self._shelf.put(_grave(key_id), disposal_record)
         self._shelf.delete(_place(key_id))
+
+
+def read_wrapped(shelf: Shelf, key_id: str) -> WrappedKey:
+    """As it lies there. ``ObjectMissing``, or ``KeyDamaged`` when it is no wrapped key or another recording's."""
+    wrapped = WrappedKey.from_json(shelf.get(_place(key_id)))
+    if wrapped.key_id != key_id:
+        raise KeyDamaged("a wrapped key belongs to another recording", remedy="restore the key object")
+    return wrapped
 
 
 def _bound(key_id: str, version: str) -> bytes:

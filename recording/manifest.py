@@ -138,6 +138,14 @@ class ManifestChain:
         last = self._line(seq)
         return (seq, last) if last is not None else (0, GENESIS)
 
+    def lines(self) -> list[str]:
+        """The hash of every document in its order, as the index has them."""
+        if not self._index.exists():
+            return []
+        data = self._index.read_bytes()
+        whole = len(data) // _LINE * _LINE
+        return [data[at : at + 64].decode("latin-1") for at in range(0, whole, _LINE)]
+
     def signed_head(self, chain: str, now: datetime, key: SigningKey) -> AuditHead:
         """The chain's end, signed, for an anchor outside: a later truncation is then found."""
         seq, sha256 = self.head()

@@ -25,7 +25,7 @@ from typing import Any
 
 from config.settings import BillSettings
 from recording.bill import BillRow, billed_at_most, normal_number
-from recording.bill_match import BilledCall, clock_difference, match_bill
+from recording.bill_match import BilledCall, as_called, clock_difference, match_bill
 from recording.sealed import Channel
 
 LENGTH_TOLERANCE = 0.01
@@ -251,6 +251,7 @@ def _against_bill(
         )
         for call in calls
     ]
+    bill = as_called(bill, {call.callee for call in ours})
     pairs = match_bill(ours, bill, settings.clock_tolerance_seconds)
     for billed, row in pairs:
         call = by_id[billed.call_id]

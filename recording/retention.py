@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from config.errors import Refused
+from config.errors import OnrecordError, Refused
 from config.settings import RetentionSettings
 from recording.dossier import read_dossier
 from recording.keys import DataKeys
 from recording.shelf import Shelf
-from recording.signing import SigningKey, sign_document
+from recording.signing import SigningKey, Verifier, read_document, sign_document
+
+DISPOSAL = "onrecord-disposal-1"
 
 
 class RetentionLowered(Refused):
@@ -61,12 +63,15 @@ class Disposal:
 
 @dataclass(kw_only=True)
 class RetainReport:
-    """``held``: due, and kept by a legal hold. ``next_due``: when the next one's time is up."""
+    """``held``: due, and kept by a legal hold. ``next_due``: when the next one's time is up. ``finished``: disposed of
+    before, and deleted again because a backup had brought key or sound back.
+    """
 
     looked_at: int = 0
     kept: int = 0
     held: int = 0
     disposed: list[Disposal] = field(default_factory=list)
+    finished: list[str] = field(default_factory=list)
     next_due: datetime | None = None
     dry_run: bool = True
 
@@ -80,6 +85,7 @@ class RetainReport:
                 {"recording_id": one.recording_id, "case_id": one.case_id, "keep_until": one.keep_until.isoformat()}
                 for one in self.disposed
             ],
+            "finished": self.finished,
             "next_due": self.next_due.isoformat() if self.next_due else None,
         }
 
@@ -127,6 +133,28 @@ def plan(recordings: Iterable[KeptRecording], now: datetime, settings: Retention
     return report
 
 
+def unfinished(shelf: Shelf, verifier: Verifier) -> list[tuple[str, list[str]]]:
+    """``(recording, what is there again)`` of every disposal whose key or sound lies on the shelf: a restored backup
+    brought it back, or a run was killed. Only a signed disposal record of that very recording counts.
+    """
+    found = []
+    for name in shelf.list("disposals/"):
+        try:
+            record = read_document(shelf.get(name), verifier)
+            recording_id = str(record.get("recording_id"))
+            if record.get("format") != DISPOSAL or name != f"disposals/{recording_id}.json":
+                continue  # verify says so
+            dossier = read_dossier(shelf, verifier, recording_id)
+        except OnrecordError:
+            continue  # verify says so: nothing is deleted on the word of what does not hold
+        if record.get("manifest_sha256") != dossier.manifest.sha256:
+            continue
+        names = [f"keys/{dossier.manifest.body['data_key_id']}.json", *dossier.every_name()]
+        if there := [one for one in names if shelf.exists(one)]:
+            found.append((recording_id, there))
+    return found
+
+
 def dispose(
     kept: KeptRecording,
     now: datetime,
@@ -150,7 +178,7 @@ def dispose(
     dossier = read_dossier(shelf, signing.verifier(), kept.recording_id)
     manifest = dossier.manifest
     record = {
-        "format": "onrecord-disposal-1",
+        "format": DISPOSAL,
         "recording_id": kept.recording_id,
         "case_id": kept.case_id,
         "manifest_sha256": manifest.sha256,

@@ -175,6 +175,31 @@ def test_a_removed_recording_is_found(run: Run) -> None:
     assert [(one["kind"], one["id"]) for one in said["failures"]] == [("object-missing", run.answered()[0])]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "call_id = 'call_elsewhere'",
+        "seconds = seconds + 0.02",
+        "vitals = json_set(vitals, '$.clipping_ppm', 7)",
+        'gaps = json_insert(gaps, \'$[#]\', json(\'{"channel": "agent", "start": 0.0, "seconds": 1.0}\'))',
+        "manifest = json_set(manifest, '$.objects.master', 'audio/another.flac.vault')",
+        "path = 'audio/another.flac.vault'",
+    ],
+)
+def test_what_the_store_says_of_a_recording_must_be_what_was_sealed(run: Run, change: str) -> None:
+    recording, _ = run.answered()
+    run.force(f"UPDATE recordings SET {change} WHERE id = '{recording}'")
+    code, said = run.say("verify")
+    assert code == 1
+    assert [(one["kind"], one["id"]) for one in said["failures"]] == [("recording-misfiled", recording)]
+
+
+def test_a_row_that_cannot_be_read_says_so(run: Run) -> None:
+    run.force(f"UPDATE recordings SET armed_at = '2026,11-27 08:30' WHERE id = '{run.answered()[0]}'")
+    code, said = run.say("verify")
+    assert (code, said["error_id"]) == (1, "store-damaged")
+
+
 def test_one_flipped_bit_of_sound_or_manifest_is_found(run: Run) -> None:
     flip(run.master(), 5000)
     flip(run.folder / "shelf" / "manifests" / f"{run.answered()[0]}.json", 300)

@@ -21,7 +21,9 @@ import soundfile
 
 from case_store.audit import AuditLog
 from case_store.database import Database
+from case_store.proof_reads import ProofReads
 from recording.dossier import manifest_name
+from recording.from_store import SEALED_STATES, filed_row
 from recording.manifest import read_manifest
 from recording.seal_job import SealRoom, open_object, open_seal_room
 from recording.tape_format import Damage, Direction, Kind, Record, parse_header, read_records
@@ -35,6 +37,10 @@ SECOND = 1_000_000_000
 _RTP_HEAD = 12
 # Attempts that count as such: not those given back, nor those whose INVITE the engine would not send (trunk trouble).
 _TRIED = "select e164 from attempts where state <> 'released' and coalesce(category, '') <> 'trunk-trouble'"
+_GIVEN_UP = (
+    "select n.e164 from sweep_tries t join numbers n on n.id = t.number_id"
+    " where t.state = 'refused' and t.rule = 'trunk-trouble' and t.troubles > 1"
+)
 
 
 @dataclass(kw_only=True)
@@ -46,6 +52,7 @@ class FaultReport:
     kills came faster than a restart takes. ``tape_stop_s``: from the last frame on a tape that met a full disk to the
     BYE; where control was killed at that moment its restart ends the line, which ``dead_line_s`` has.
     ``never_agreed``: lines whose 200 came when whoever placed them was dead; they owe no audio, only their end.
+    ``given_up``: numbers whose two attempts both fell to a fault; the sweep reports them as refused for ``trunk-trouble``.
     ``under_load``: faults that came while somebody was on a line; ``cut_off``: how many lines those were.
     """
 
@@ -59,6 +66,7 @@ class FaultReport:
     faults: dict[str, int] = field(default_factory=dict)
     starts: int = 0
     seconds: float = 0.0
+    given_up: int = 0
     unaccounted: list[str] = field(default_factory=list)
     undecodable: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
@@ -170,8 +178,11 @@ def _account(report: FaultReport, folder: Path, plan: Plan, far: list[_FarCall],
     invited, placed = Counter(one.number for one in far), Counter(row["e164"] for row in calls)
     with contextlib.closing(sqlite3.connect(folder / "onrecord.db")) as store:
         tried = Counter(e164 for (e164,) in store.execute(_TRIED))
+        given_up = {e164 for (e164,) in store.execute(_GIVEN_UP)}
+    report.given_up = len(given_up)
     for number in plan.callees:
-        if tried[number] != 1 or invited[number] > placed[number]:
+        owed = 0 if number in given_up else 1  # a kill met both its attempts: the sweep names it as refused, and why
+        if tried[number] != owed or invited[number] > placed[number]:
             said = f"{invited[number]} INVITEs, {placed[number]} calls, {tried[number]} attempts that count"
             report.unaccounted.append(f"{number}: {said}")
     for row in calls:
@@ -223,7 +234,7 @@ def _listen(report: FaultReport, folder: Path, one: _FarCall, row: sqlite3.Row, 
     last_ns = max((record.monotonic_ns for record in frames), default=0)
     until = one.ended_ns
     closed = any(isinstance(record, Record) and record.kind == Kind.TRAILER for record in records)
-    if frames and not closed and any(f.began_ns <= last_ns <= f.over_ns for f in faults if f.kind == "disk-full"):
+    if frames and not closed and any(_met(f, last_ns) for f in faults if f.kind == "disk-full"):
         # From its last frame on nothing was heard by anybody, and control had to end it within two seconds, if it lived.
         until = last_ns
         if not any(f.kind in ("control", "all") and last_ns - SECOND < f.began_ns < one.ended_ns for f in faults):
@@ -242,6 +253,11 @@ def _listen(report: FaultReport, folder: Path, one: _FarCall, row: sqlite3.Row, 
     report.lost_frames += lost
     if lost * FRAME_MS > report.worst_lost_ms:
         report.worst_lost_ms, report.worst_lost_call = lost * FRAME_MS, row["id"]
+
+
+def _met(full: Fault, last_ns: int) -> bool:
+    """Whether a tape's last frame is the last before a full disk: one packet may be up to a hold-up older than it."""
+    return full.began_ns - SECOND // 2 <= last_ns <= full.over_ns
 
 
 def _agreed(data: bytes, records: list[Record | Damage]) -> bool:
@@ -274,11 +290,10 @@ def _lines(report: FaultReport, far: list[_FarCall], faults: list[Fault]) -> Non
 
 async def _prove(report: FaultReport, plan: Plan, folder: Path, room: SealRoom) -> None:
     """The product's own proof over everything the drive left: every recording, the manifest chain, the audit log."""
-    with contextlib.closing(sqlite3.connect(folder / "onrecord.db")) as store:
-        known = dict(store.execute("select id, sha256 from recordings where state in ('sealed', 'empty')").fetchall())
-    proof = verify(room.shelf, room.signing.verifier(), known=known, keys=room.keys)
     database = await Database.open(plan.settings(folder).store.url)
     try:
+        known = {row.recording_id: filed_row(row) async for row in ProofReads(database).recordings(*SEALED_STATES)}
+        proof = verify(room.shelf, room.signing.verifier(), known=known, keys=room.keys, deep=True)
         proof.add_audit(*await AuditLog(database, room.signing).check(room.signing.verifier(), []))
     finally:
         await database.close()

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +36,14 @@ from dialer.proof import LineProof
 from recording.attach import attach
 from recording.recordings import Recording
 from recording.seal_job import SealRoom, open_seal_room, seal_call
+from recording.sealed import SealedTape
 from tests.sealing import STARTED, order_for, seal_raw, settings_in, stereo
 
 CALLEE = "+8613812345678"
+
+
+def _sealed_at(answered: datetime, tape: Path, out: Path) -> SealedTape:
+    return replace(seal_raw(tape, out), started_at=answered)
 
 
 class House:
@@ -55,10 +62,10 @@ class House:
         self._write("placements", id="pl_1", name="p", client="bank", received_at=STARTED)
         self._write("cases", id="case_1", placement_id="pl_1", opened_at=STARTED)
         self._write("numbers", id="num_1", case_id="case_1", e164=CALLEE)
-        room: SealRoom = open_seal_room(settings_in(self.folder), seal_raw)
         for n in range(3):
-            made = seal_call(order_for(self.folder, stereo(4), f"rec_{n}"), room)
             answered = STARTED + timedelta(minutes=10 * n)
+            room: SealRoom = open_seal_room(settings_in(self.folder), partial(_sealed_at, answered))
+            made = seal_call(order_for(self.folder, stereo(4), f"rec_{n}"), room)
             self._write(
                 "recordings", id=made.id, call_id=made.call_id, case_id="case_1", state="armed", armed_at=answered
             )
@@ -77,9 +84,6 @@ class House:
                 talk_seconds=4.0,
             )
             await attach(Recordings(database), made, answered + timedelta(seconds=9))
-            self.change(
-                f"UPDATE recordings SET manifest = json_set(manifest, '$.started_at', '{answered.isoformat()}') WHERE id = '{made.id}'"
-            )
             self.made.append(made)
         await database.close()
 
@@ -190,9 +194,27 @@ def test_retain_dry_run_changes_nothing_and_a_run_disposes_audits_and_still_veri
     code, said = house.run("verify", "--deep")
     assert (code, said["recordings_ok"], said["audit_entries"]) == (0, 3, 1)
     code, said = house.run("export", "rec_0", "--out", str(house.folder), "--actor", "u", "--reason", "r")
-    assert code == 1
-    assert said["error_id"] in {"key-destroyed", "object-missing"}
+    assert (code, said["error_id"]) == (1, "key-destroyed")
     assert house.run("retain")[1]["disposed"] == []
+
+
+def test_what_a_backup_brings_back_of_the_disposed_is_deleted_again(house: House) -> None:
+    old = (datetime.now(UTC) - timedelta(days=1000)).strftime("%Y-%m-%d %H:%M:%S.%f")
+    house.change(f"UPDATE recordings SET armed_at = '{old}' WHERE id = 'rec_0'")
+    shelf = house.folder / "shelf"
+    backup = {place: place.read_bytes() for place in shelf.rglob("rec_0.*") if place.parent.name != "manifests"}
+    assert {place.parent.name for place in backup} == {"audio", "keys", "peaks"}
+    assert house.run("retain")[1]["finished"] == []
+    for place, data in backup.items():
+        place.write_bytes(data)
+    code, said = house.run("verify")
+    assert (code, {one["kind"] for one in said["failures"]}) == (1, {"disposal-unfinished"})
+    assert house.run("retain", "--dry-run")[1]["finished"] == ["rec_0"]
+    assert all(place.exists() for place in backup)
+    assert house.run("retain")[1]["finished"] == ["rec_0"]
+    assert not any(place.exists() for place in backup)
+    code, said = house.run("verify")
+    assert (code, said["audit_entries"]) == (0, 2)
 
 
 def test_export_writes_a_clip_and_is_audited(house: House) -> None:
@@ -329,7 +351,7 @@ def test_a_moment_masked_after_the_seal_is_audited_silent_and_in_no_pack(house: 
 
 def test_the_newest_manifest_gone_with_its_row_is_found_by_the_nodes_own_index(house: House) -> None:
     last = house.made[-1]
-    for name in (last.manifest_name, *(one.name for one in last.objects)):
+    for name in (last.manifest_name, f"keys/{last.data_key_id}.json", *(one.name for one in last.objects)):
         (house.folder / "shelf" / name).unlink()
     with sqlite3.connect(house.database) as raw:
         for (trigger,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():

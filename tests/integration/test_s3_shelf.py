@@ -14,6 +14,8 @@ import pytest
 from pydantic import SecretStr
 
 from config.settings import Settings
+from recording.attach import as_filed
+from recording.dossier import read_dossier
 from recording.keys import KeyDestroyed
 from recording.seal_job import SealRoom, open_object, open_seal_room, seal_call
 from recording.shelf import FolderShelf, ObjectMissing, S3Shelf, Shelf, ShelfUnhealthy, open_shelf, put_verified
@@ -109,7 +111,8 @@ def test_a_call_is_sealed_played_verified_and_shredded_on_s3(tmp_path: Path, end
     master = made.objects[0]
     reader = open_object(room.shelf, room.keys, master.name)
     assert reader.read(0, 4) == b"fLaC"
-    report = verify(room.shelf, room.signing.verifier(), known={made.id: made.sha256}, keys=room.keys)
+    known = {made.id: as_filed(read_dossier(room.shelf, room.signing.verifier(), made.id))}
+    report = verify(room.shelf, room.signing.verifier(), known=known, keys=room.keys, deep=True)
     assert (report.recordings_ok, report.failures) == (1, [])
     spoiled = bytearray(room.shelf.get(master.name))
     spoiled[-1] ^= 1

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from recording.attach import as_filed
+from recording.dossier import read_dossier
 from recording.recordings import RecordingClass
 from recording.seal import seal
 from recording.seal_job import SealOrder, seal_call
@@ -65,7 +67,8 @@ def test_kill_9_at_random_moments_loses_nothing(tmp_path: Path) -> None:
         for o in orders
     ]
     assert not any(order.tape_path.exists() for order in orders)
-    report = verify(room.shelf, room.signing.verifier(), known={one.id: one.sha256 for one in made}, keys=room.keys)
+    known = {one.id: as_filed(read_dossier(room.shelf, room.signing.verifier(), one.id)) for one in made}
+    report = verify(room.shelf, room.signing.verifier(), known=known, keys=room.keys, deep=True)
     assert (report.recordings_ok, report.failures) == (count, [])
     assert room.chain.head()[0] == count
 

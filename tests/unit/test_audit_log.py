@@ -118,3 +118,15 @@ async def test_nothing_is_appended_to_a_log_cut_short(database: Database, tmp_pa
     tamper(tmp_path / "onrecord.db", "DELETE FROM audit_log", "DELETE FROM audit_heads")
     assert await log.check(KEY.verifier()) == (0, [])  # all of it gone: only an anchor outside can tell
     assert [fault.kind for fault in (await log.check(KEY.verifier(), [head]))[1]] == ["truncated"]
+
+
+@pytest.mark.parametrize("column", ["action", "subject"])
+async def test_an_entry_filed_under_another_word_is_found(database: Database, tmp_path: Path, column: str) -> None:
+    """``about`` finds entries by these columns: one moved away would be missing from every proof about its subject."""
+    log = AuditLog(database, KEY)
+    quoted = AuditFact(at=NOW, actor="u", action="recording.heard", subject='rec "7", 号\\')
+    await log.append([*facts(4), quoted], NOW)
+    assert await log.check(KEY.verifier()) == (5, [])
+    tamper(tmp_path / "onrecord.db", f"UPDATE audit_log SET {column} = 'rec_8' WHERE seq IN (3, 5)")
+    count, faults = await log.check(KEY.verifier())
+    assert (count, [(one.kind, one.seq) for one in faults]) == (5, [("edited", 3), ("edited", 5)])

@@ -294,3 +294,15 @@ def test_an_answered_call_of_no_seconds_still_owes_a_recording() -> None:
     assert reconcile([one], [recorded(one)], None, BillSettings()).gaps == []
     silent = replace(one, answered_at=None)
     assert reconcile([silent], [], None, BillSettings()).gaps == []
+
+
+@pytest.mark.parametrize(
+    "callee", ["+442079460159", "+6591234359", "+12125550177", "+85291237058", "+61491570597", "+819012344278"]
+)
+def test_bare_digits_abroad_are_the_number_that_was_called(tmp_path: Path, callee: str) -> None:
+    """A sheet keeps a number as a figure, without its +; read as national digits these would be calls made outside."""
+    rows = bill(tmp_path, f"started_at,callee,seconds\n2026-10-30 17:00:00,{callee[1:]},30\n")
+    ours = call(answered=rows[0].starts[0], callee=callee)
+    assert found([ours], rows) == []
+    elsewhere = call(answered=rows[0].starts[0], callee="+8613900001111")
+    assert {name for name, _ in found([elsewhere], rows)} == {"unknown_to_us", "not_billed"}

@@ -82,6 +82,22 @@ async def test_a_probe_that_hangs_is_a_problem_within_a_second(tmp_path: Path) -
     health.close()
 
 
+async def test_a_probe_that_falls_over_closes_the_line_and_is_asked_again() -> None:
+    broken = [True]
+
+    def probe() -> tuple[str, ...]:
+        if broken[0]:
+            raise RuntimeError("can't start new thread")
+        return ()
+
+    health = LineHealth({"key service": probe})
+    await health.start()
+    assert health.problems() == ("the key service cannot be judged (RuntimeError)",)
+    broken[0] = False
+    await _until(False, health)
+    health.close()
+
+
 def test_the_campaign_says_why() -> None:
     facts = GateFacts(
         state=CampaignState.RUNNING,

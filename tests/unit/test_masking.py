@@ -61,7 +61,7 @@ class Sealed:
         return mask_sealed(order, self.room)
 
     def kinds(self) -> set[str]:
-        report = verify(self.room.shelf, self.room.signing.verifier(), keys=self.room.keys)
+        report = verify(self.room.shelf, self.room.signing.verifier(), keys=self.room.keys, deep=True)
         return {failure.kind for failure in report.failures}
 
     def pack(self, path: Path, unmasked: bool = False) -> dict[str, bytes]:
