@@ -178,6 +178,8 @@ class _Year:
 def _library(region: str, year: int) -> _Year:
     country, _, subdivision = region.partition("-")
     try:
+        if len(country) != 2:  # the library also answers to "China", for which nothing here would know make-up days
+            raise KeyError(country)
         table = holidays.country_holidays(country, subdiv=subdivision or None, years=[year])
     except (NotImplementedError, KeyError):
         raise BadCalendar(
