@@ -19,7 +19,7 @@ from config.calendars import local_day
 from config.clock import Clock
 from config.errors import BadInput, Refused
 from config.settings import Settings
-from dialer.followup import calendar_of, clock_of, follow_up_over
+from dialer.followup import calendars_of, clock_of, follow_up_over
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +173,7 @@ async def coverage_report(
     pairs = [pair for each in found for pair in each.pairs]
     alerts: list[Deadline] = []
     regions = {region for each in found for _, region in each.clocks}
+    calendar_of = calendars_of(settings)
     for region in regions:
         clocks = [clock for each in found for clock, where in each.clocks if where == region]
         alerts += deadlines(clocks, calendar_of(region), now)

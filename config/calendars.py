@@ -178,6 +178,8 @@ class _Year:
 def _library(region: str, year: int) -> _Year:
     country, _, subdivision = region.partition("-")
     try:
+        if len(country) != 2:  # the library also answers to "China", for which nothing here would know make-up days
+            raise KeyError(country)
         table = holidays.country_holidays(country, subdiv=subdivision or None, years=[year])
     except (NotImplementedError, KeyError):
         raise BadCalendar(
@@ -215,18 +217,28 @@ def load_calendar(region: str, override_file: Path | None = None) -> Calendar:
     """A region's calendar with the file's corrections. ``BadCalendar`` names the entry that cannot be read."""
     if override_file is None:
         return Calendar(region)
+    return Calendar(region, read_corrections(override_file).get(region, {}))
+
+
+def read_corrections(file: Path) -> dict[str, Mapping[int, YearOverride]]:
+    """Region → year → what a notice says, of the whole file. ``BadCalendar`` names the first entry that cannot be read."""
     try:
-        tree = tomllib.loads(override_file.read_text(encoding="utf-8"))
+        tree = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise BadCalendar(
             "the calendar override cannot be read", field="calendar", shape=type(error).__name__, remedy="give TOML"
         ) from None
+    return {region: _years(region, entry) for region, entry in tree.items()}
+
+
+def _years(region: str, entry: object) -> dict[int, YearOverride]:
+    Calendar(region)  # a region nobody knows is refused here
     years: dict[int, YearOverride] = {}
-    for key, entry in _mapping(tree.get(region, {}), region).items():
+    for key, said in _mapping(entry, region).items():
         where = f"{region}.{key}"
         if not key.isdigit() or len(key) != 4:
             raise BadCalendar("not a year", field=where, shape=describe_shape(key), remedy="write [CN.2027]")
-        table = _mapping(entry, where)
+        table = _mapping(said, where)
         if extra := set(table) - {"holidays", "working_days"}:
             raise BadCalendar(
                 "unknown entry",
@@ -238,7 +250,22 @@ def load_calendar(region: str, override_file: Path | None = None) -> Calendar:
             _days(table.get("holidays", []), f"{where}.holidays", int(key)),
             _days(table.get("working_days", []), f"{where}.working_days", int(key)),
         )
-    return Calendar(region, years)
+    return years
+
+
+def calendar_at(address: str, corrections: Mapping[str, Mapping[int, YearOverride]] | None = None) -> Calendar:
+    """The working days at an address (``CN-LN``, ``GB-LND``, ``US-CA``): of the subdivision where it has holidays of
+    its own, else of its country. A correction of the country's year holds in all of it. ``BadCalendar`` where nobody
+    knows the country's."""
+    said = corrections or {}
+    country = address.partition("-")[0]
+    known = {**said.get(country, {}), **said.get(address, {})}
+    if address != country:
+        try:
+            return Calendar(address, known)
+        except BadCalendar:
+            pass  # no holidays of its own
+    return Calendar(country, known)
 
 
 def _mapping(value: object, where: str) -> dict[str, object]:

@@ -374,6 +374,10 @@ class Settings(BaseSettings):
         "cn-cba-2026",
         "cn-carrier",
     )
+    calendar_file: Annotated[
+        Path | None,
+        Field(description="TOML with a new year's holidays and make-up days, ahead of the library (docs/workflow.md)"),
+    ] = None
     sip: SipSettings = SipSettings()
     trunks: tuple[TrunkSettings, ...] = ()
     desks: tuple[DeskSettings, ...] = ()

@@ -44,7 +44,7 @@ from dialer.engine import Prompt, SipEngine
 from dialer.events import LegEnded
 from dialer.figures import CallTotals, FloorFigures
 from dialer.floor import Agent, AgentState, Floor
-from dialer.followup import BY_NETWORK, FollowUp, calendar_of, debtor_zone
+from dialer.followup import BY_NETWORK, FollowUp, calendars_of, debtor_zone
 from dialer.journal import FloorJournal, StoreJournal
 from dialer.judge import judge_by
 from dialer.line_health import LineHealth
@@ -146,7 +146,7 @@ class Centre:
             grace_days=settings.workflow.promise_grace_days,
             protected=any(trunk.protected for trunk in settings.trunks),
         )
-        self.follow_up = FollowUp(store, settings, calendar_of, self._sets)
+        self.follow_up = FollowUp(store, settings, calendars_of(settings), self._sets)
         self.scheduler = Scheduler(store, self.follow_up, self.clock, self.node)
         self.agents = Agents(
             node=self.node,

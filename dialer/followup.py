@@ -32,7 +32,7 @@ from case_store.workflow import (
 from case_store.workflow import CaseState as Standing
 from case_store.workflow.conversations import ANSWERED_BY_OTHERS
 from case_store.workflow.work_orders import OrderState
-from config.calendars import Calendar
+from config.calendars import Calendar, calendar_at, read_corrections
 from config.settings import Settings
 from dialer.policy import PolicySet, load_sets
 from dialer.policy.case_view import CaseView, next_look, permission_events
@@ -240,12 +240,19 @@ async def standing_of(store: CaseStore, settings: Settings, case_id: str, now: d
 
 def follow_up_over(store: CaseStore, settings: Settings) -> FollowUp:
     """The bridge for doors and commands that have no centre beside them."""
-    return FollowUp(store, settings, calendar_of, load_sets(settings.policy_sets))
+    return FollowUp(store, settings, calendars_of(settings), load_sets(settings.policy_sets))
 
 
-@lru_cache(maxsize=64)
-def calendar_of(region: str) -> Calendar:
-    return Calendar(region)
+def calendars_of(settings: Settings) -> Callable[[str], Calendar]:
+    """The working days at a case's address, with the site's corrections. Their file is read here: a mistake in it stops
+    the start, not the first case."""
+    corrections = read_corrections(settings.calendar_file) if settings.calendar_file is not None else {}
+
+    @lru_cache(maxsize=256)
+    def calendar_of(region: str) -> Calendar:
+        return calendar_at(region, corrections)
+
+    return calendar_of
 
 
 def debtor_zone(file: CaseFile, house: str) -> str:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from pathlib import Path
 
 from case_store.intake.columns import Layout, NumberColumns, channel_of, is_self, known_headers, read_layout
@@ -16,6 +17,7 @@ from case_store.intake.errors import FieldRefused, Rejection
 from case_store.intake.phone import Line, read_numbers
 from case_store.intake.table import NumericCell, Row, TableFile, open_table
 from case_store.model import Channel, Money
+from config.calendars import BadCalendar, calendar_at
 from config.settings import ClientSettings
 
 OWN_COLUMNS = ("onrecord_row", "onrecord_field", "onrecord_problem", "onrecord_shape", "onrecord_remedy")
@@ -233,7 +235,7 @@ class RowReader:
             return self._client.default_region
         word = re.sub(r"\s", "", unicodedata.normalize("NFKC", said)).upper()
         word = _REGION_WORDS.get(word, word)
-        if _REGION.match(word):
+        if _REGION.match(word) and _has_working_days(word):
             return word
         refused.append(
             FieldRefused(
@@ -368,6 +370,16 @@ def _once(numbers: Sequence[ParsedNumber]) -> tuple[ParsedNumber, ...]:
 
 def _looks_mangled(value: str) -> bool:
     return bool(re.match(r"^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$", value) or re.match(r"^\d{5,}\.0+$", value))
+
+
+@lru_cache(maxsize=256)
+def _has_working_days(region: str) -> bool:
+    """Deadlines are counted in the working days at the address: one that nobody knows them for is refused at the door."""
+    try:
+        calendar_at(region)
+    except BadCalendar:
+        return False
+    return True
 
 
 def _identity_problem(plain: str) -> str | None:

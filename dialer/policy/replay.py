@@ -15,6 +15,7 @@ from case_store.model import NextAction
 from case_store.network import ProgressCategory
 from case_store.verdict import Verdict
 from case_store.workflow import CaseEvent, CaseState, NumberTrack, OutcomeCode, Rules, apply, open_case
+from case_store.workflow.case_state import Thread
 from case_store.workflow.explain import explain
 from case_store.workflow.outcomes import BY_CONTACT, BY_DEBTOR, HOLDS, SILENT, STRIKES
 from config.calendars import Calendar, YearOverride, local_day, zone
@@ -46,8 +47,8 @@ _NETWORK = {
 def replay(file: ReplayFile) -> dict[str, Any]:
     """Run the file. Keys: ``case_id``, ``stage``, ``ended``, ``next_action`` (or None), ``refusals`` (events that policy
     or workflow refused; they did not happen unless ``stands``), ``verdicts`` (may each number be called now),
-    ``promise``, ``settled``, ``orders``, ``notices``, ``steps`` (the next action after each event),
-    ``calendar_known``, ``why``."""
+    ``to_sweep`` (numbers the sweep has yet to try, in order), ``promise``, ``settled``, ``orders``, ``notices``,
+    ``steps`` (the next action after each event), ``calendar_known``, ``why``."""
     return _Replay(file).run()
 
 
@@ -84,6 +85,7 @@ class _Replay:
             "next_action": _action(state.next_action, self.clock.key),
             "refusals": self.refusals,
             "verdicts": self._verdicts(),
+            "to_sweep": self._to_sweep(),
             "notices": self.notices,
             "steps": self.steps,
             "balance": str(state.balance),
@@ -221,6 +223,16 @@ class _Replay:
             }
             for number in self.state.numbers
         ]
+
+    def _to_sweep(self) -> list[str]:
+        """Numbers the sweep has yet to try, the next one first; empty where no sweep is under way."""
+        state = self.state
+        if not any(each.thread is Thread.SWEEP for each in state.pending):
+            return []
+        order = {channel: place for place, channel in enumerate(self.file.sop_order)}
+        todo = [each for each in state.numbers if each.is_open and not each.swept]
+        todo.sort(key=lambda each: (order.get(each.channel, len(order)), each.position))
+        return [each.id for each in todo]
 
     def _opened(self) -> CaseState:
         case = self.file.case

@@ -21,6 +21,7 @@ from config.errors import BadInput, OnrecordError, describe_shape
 from config.settings import WorkflowSettings
 from dialer.policy.load import load_set
 from dialer.policy.regions import zones_of_region
+from dialer.policy.replay_words import channel_written, outcome_written
 
 DEBTOR = "debtor"
 SCHEMA = "see the schema in docs/workflow.md, or: onrecord workflow schema"
@@ -62,6 +63,8 @@ Day = Annotated[date, BeforeValidator(_dated)]
 Wall = Annotated[time, BeforeValidator(_clock)]
 Amount = Annotated[Decimal, BeforeValidator(_amount)]
 Name = Annotated[str, Field(min_length=1)]
+Outcome = Annotated[OutcomeCode, BeforeValidator(outcome_written)]
+Line = Annotated[Channel, BeforeValidator(channel_written)]
 
 
 class _Shape(BaseModel):
@@ -71,7 +74,7 @@ class _Shape(BaseModel):
 class NumberIn(_Shape):
     id: Name
     e164: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{4,14}$")]
-    channel: Channel
+    channel: Line
     contact: Name | None = None  # whose number; default: the debtor for own lines, the number itself for others
     position: int = 0
 
@@ -117,7 +120,7 @@ class InconvenientIn(_Shape):
 class OptOutIn(_Shape):
     contact: Name = DEBTOR
     number: str | None = None
-    channel: Channel | None = None
+    channel: Line | None = None
     ends: Moment | None = None
 
 
@@ -140,7 +143,7 @@ class PastCallIn(_Shape):
 
 class EventIn(_Shape):
     at: Moment
-    outcome: OutcomeCode
+    outcome: Outcome
     number: str | None = None
     by: str | None = None
     amount: Amount | None = None
@@ -150,7 +153,7 @@ class EventIn(_Shape):
     payment_id: str | None = None
     legal_basis: str | None = None
     visitors: tuple[str, ...] = ()
-    result: OutcomeCode | None = None
+    result: Outcome | None = None
     found: NumberIn | None = None
     rule: str | None = None
     inbound: bool = False  # they called us: the policy has no say
@@ -161,7 +164,7 @@ class ReplayFile(_Shape):
     calendar: CalendarIn = CalendarIn()
     policy: PolicyIn = PolicyIn()
     settings: WorkflowSettings = WorkflowSettings()
-    sop_order: tuple[Channel, ...] = SOP_ORDER
+    sop_order: tuple[Line, ...] = SOP_ORDER
     past_calls: tuple[PastCallIn, ...] = ()
     events: tuple[EventIn, ...] = ()
     now: Moment | None = None  # what is next at this instant; default: right after the last event
@@ -242,14 +245,28 @@ def _named(error: ValidationError, place: str) -> BadReplay:
         return BadReplay("is missing", field=field, shape="nothing", remedy=f"add it; {SCHEMA}")
     if kind == "extra_forbidden":
         return BadReplay("is no field of this file", field=field, shape=shape, remedy=f"remove or rename it; {SCHEMA}")
+    if kind in _REMEDIES:
+        problem, remedy = _REMEDIES[kind]
+        return BadReplay(problem, field=field, shape=shape, remedy=remedy)
     if kind == "enum":
         known = re.findall(r"'([^']+)'", str(first.get("ctx", {}).get("expected", "")))
-        near = get_close_matches(str(first.get("input")), known, n=3, cutoff=0.5)
+        near = get_close_matches(str(first.get("input")), known, n=3, cutoff=0.5) if len(known) > _FEW else known
         wanted = ", ".join(near or known)
         return BadReplay("is not known", field=field, shape=shape, remedy=f"use one of: {wanted}")
     if kind in ("model_type", "model_attributes_type"):
         return BadReplay("must be an object", field=field or "FILE", shape=shape, remedy=SCHEMA)
     return BadReplay(message, field=field or "FILE", shape=shape, remedy=SCHEMA)
+
+
+_FEW = 10  # so many choices are simply listed; of more, the likeliest
+_REMEDIES = {
+    "timezone_aware": ("has no offset", "write the time with its offset: 2026-03-02T09:00:00+08:00"),
+    "string_pattern_mismatch": ("has another form", "write a number as +8613812345678, a currency as CNY"),
+    "decimal_parsing": ("is no amount", "write digits and a point, without separators or currency: 5200.00"),
+    "tuple_type": ("must be a list", "put it in brackets, one entry too"),
+    "string_type": ("must be text", "put it in quotes"),
+    "date_from_datetime_inexact": ("must be a day alone", "write it as 2026-03-02"),
+}
 
 
 def _check(file: ReplayFile) -> None:

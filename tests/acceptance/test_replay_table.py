@@ -2,6 +2,7 @@
 
 ``replay/NAME.json`` is the case, ``replay/expected.json`` what the SOP says of it: values by their path in the
 result; ``refusals`` as [event, rule or error, until]; ``notices`` that must be raised, ``quiet`` that must not.
+``replay/second/table.json`` is a second reading of the same pages, in one file.
 """
 
 from __future__ import annotations
@@ -42,10 +43,14 @@ def refused(result: dict[str, Any], index: int, width: int) -> list[Any]:
 
 @pytest.mark.parametrize("name", sorted(EXPECTED))
 def test_the_case_goes_on_as_the_sop_says(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    wanted = dict(EXPECTED[name])
     code = run(["workflow", "replay", str(FOLDER / f"{name}.json"), "--json"])
     result = json.loads(capsys.readouterr().out)
     assert code == (2 if result["refusals"] else 0)
+    compare(result, EXPECTED[name])
+
+
+def compare(result: dict[str, Any], expected: dict[str, Any]) -> None:
+    wanted = dict(expected)
     why = wanted.pop("why")
     if (refusals := wanted.pop("refusals", None)) is not None:
         assert len(result["refusals"]) == len(refusals), (why, result["refusals"])
@@ -64,6 +69,20 @@ def test_the_case_goes_on_as_the_sop_says(name: str, capsys: pytest.CaptureFixtu
             assert each["rule"]
             assert each["figure"]
             assert each["source"]
+
+
+def test_the_second_table_in_one_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Written row by row from the SOP's text, not from the first table, and run as one list."""
+    table = json.loads((FOLDER / "second" / "table.json").read_text(encoding="utf-8"))
+    assert len(table) >= 180
+    file = tmp_path / "table.json"
+    file.write_text(json.dumps([each["file"] for each in table.values()]), encoding="utf-8")
+    assert run(["workflow", "replay", str(file), "--json"]) == 2  # some of its events are to be refused
+    results = json.loads(capsys.readouterr().out)["cases"]
+    assert [each["case_id"] for each in results] == list(table)
+    for result, each in zip(results, table.values(), strict=True):
+        assert len(each["expected"]) >= 2, result["case_id"]
+        compare(result, each["expected"])
 
 
 def test_every_file_is_expected() -> None:

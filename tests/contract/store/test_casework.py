@@ -19,7 +19,7 @@ from case_store.workflow import CaseEvent, OutcomeCode, Stage
 from case_store.workflow.work_orders import SamePerson
 from config.clock import ShiftedClock
 from config.settings import Settings
-from dialer.followup import BY_NETWORK, FollowUp, calendar_of, clock_of
+from dialer.followup import BY_NETWORK, FollowUp, calendars_of, clock_of
 from dialer.judge import judge_by
 from dialer.policy import load_sets
 from dialer.schedule import Scheduler
@@ -29,7 +29,7 @@ SETTINGS = Settings()
 
 
 def follow_up(store: CaseStore, sets: Sequence[str]) -> FollowUp:
-    return FollowUp(store, SETTINGS, calendar_of, load_sets(tuple(sets)))
+    return FollowUp(store, SETTINGS, calendars_of(SETTINGS), load_sets(tuple(sets)))
 
 
 class Room:

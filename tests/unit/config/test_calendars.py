@@ -7,7 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from config.calendars import BadCalendar, Calendar, Daypart, daypart_of, load_calendar, local_day, local_instant, zone
+from config.calendars import (
+    BadCalendar,
+    Calendar,
+    Daypart,
+    calendar_at,
+    daypart_of,
+    load_calendar,
+    local_day,
+    local_instant,
+    read_corrections,
+    zone,
+)
 
 
 def test_chinese_make_up_days_are_working_days_and_festivals_are_not() -> None:
@@ -56,8 +67,9 @@ def test_a_malformed_override_is_refused_by_name_of_the_field(tmp_path: Path, te
 
 
 def test_unknown_regions_and_zones_are_refused() -> None:
-    with pytest.raises(BadCalendar):
-        Calendar("ZZ")
+    for region in ("ZZ", "China", "CHN", ""):  # the holidays library would answer to the middle two
+        with pytest.raises(BadCalendar):
+            Calendar(region)
     with pytest.raises(BadCalendar):
         zone("Mars/Olympus")
 
@@ -82,3 +94,25 @@ def test_local_day_and_clocks_that_jump() -> None:
     assert local_day(datetime(2026, 3, 2, 17, tzinfo=UTC), zone("Asia/Shanghai")) == date(2026, 3, 3)
     assert local_instant(date(2026, 3, 8), time(2, 30), new_york) == datetime(2026, 3, 8, 7, tzinfo=UTC)
     assert local_instant(date(2026, 11, 1), time(1, 30), new_york) == datetime(2026, 11, 1, 5, 30, tzinfo=UTC)
+
+
+def test_the_working_days_at_an_address_are_its_own_or_its_countrys(tmp_path: Path) -> None:
+    liaoning = calendar_at("CN-LN")  # no holidays of its own: the country's, make-up days too
+    assert liaoning.is_working_day(date(2026, 2, 14))
+    assert not liaoning.is_working_day(date(2026, 2, 16))
+    cesar_chavez = date(2026, 3, 31)  # California's own
+    assert calendar_at("US-CA").is_working_day(cesar_chavez) is not calendar_at("US-NY").is_working_day(cesar_chavez)
+    assert calendar_at("GB-LND").is_working_day(date(2026, 3, 2))
+    with pytest.raises(BadCalendar):
+        calendar_at("ZZ-01")
+    file = tmp_path / "days.toml"
+    file.write_text(
+        "[CN.2041]\nholidays = ['2041-02-04']\n[US-NY.2041]\nworking_days = ['2041-02-02']\n", encoding="utf-8"
+    )
+    corrections = read_corrections(file)
+    assert not calendar_at("CN-LN", corrections).is_working_day(date(2041, 2, 4))
+    assert calendar_at("US-NY", corrections).is_working_day(date(2041, 2, 2))
+    assert not calendar_at("US-CA", corrections).is_working_day(date(2041, 2, 2))
+    file.write_text("[CN.2041]\nholidays = []\n[XX.2041]\n", encoding="utf-8")
+    with pytest.raises(BadCalendar):
+        read_corrections(file)

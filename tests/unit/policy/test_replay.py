@@ -144,6 +144,73 @@ def test_a_misspelt_outcome_is_answered_with_the_nearest() -> None:
 
 
 @pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("self_promise", "SELF_PROMISE"),
+        ("Self-Promise", "SELF_PROMISE"),
+        ("承诺还款", "SELF_PROMISE"),
+        ("留电1", "MESSAGE_LEFT_1"),
+        ("留电2", "MESSAGE_LEFT_2"),
+        ("no answer", "NO_ANSWER"),
+        ("空号", "NOT_IN_SERVICE"),
+        ("冒办", "FRAUD_CLAIM"),
+    ],
+)
+def test_an_outcome_may_be_written_in_the_trades_words(written: str, meant: str) -> None:
+    event = {"at": "2026-03-02T09:10:00+08:00", "outcome": written, "number": "sister"}
+    assert parse_replay(example(events=[event])).events[0].outcome == meant
+
+
+@pytest.mark.parametrize("word", ["谈判", "留电", "无效", "promised"])
+def test_a_word_that_means_two_things_is_not_guessed(word: str) -> None:
+    with pytest.raises(BadReplay) as caught:
+        parse_replay(example(events=[{"at": "2026-03-02T09:10:00+08:00", "outcome": word}]))
+    assert caught.value.field == "events.0.outcome"
+
+
+def test_channels_are_read_in_chinese_and_a_wrong_one_is_answered_with_all_five() -> None:
+    tree = example()
+    for number, word in zip(tree["case"]["numbers"], ("单电", "MOBILE", "亲属"), strict=True):
+        number["channel"] = word
+    assert [each.channel for each in parse_replay(tree).case.numbers] == ["workplace", "mobile", "relative"]
+    tree["case"]["numbers"][2]["channel"] = "family"
+    with pytest.raises(BadReplay) as caught:
+        parse_replay(tree)
+    assert caught.value.remedy == "use one of: workplace, mobile, home, relative, emergency"
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"at": "2026-03-02T09:10:00"}, "with its offset"),
+        ({"amount": "1,000.00"}, "without separators"),
+        ({"amount": "1000元"}, "without separators"),
+        ({"on": "2026-03-05T10:00:00+08:00"}, "2026-03-02"),
+        ({"visitors": "wu"}, "brackets"),
+    ],
+)
+def test_the_remedy_shows_how_to_write_it(change: dict[str, Any], remedy: str) -> None:
+    event = {"at": "2026-03-02T09:10:00+08:00", "outcome": "SELF_PROMISE", "number": "mobile", **change}
+    with pytest.raises(BadReplay) as caught:
+        parse_replay(example(events=[event]))
+    assert remedy in (caught.value.remedy or "")
+
+
+def test_what_the_sweep_has_yet_to_try_is_listed_in_sop_order() -> None:
+    tree = example(past_calls=[], events=[])
+    del tree["now"]
+    assert replay(parse_replay(tree))["to_sweep"] == ["work", "mobile"]  # the sister waits behind the gate
+    tree["sop_order"] = ["mobile", "workplace", "home", "relative", "emergency"]
+    assert replay(parse_replay(tree))["to_sweep"] == ["mobile", "work"]
+    tree["events"] = [{"at": "2026-03-02T09:10:00+08:00", "outcome": "NO_ANSWER", "number": "mobile"}]
+    result = replay(parse_replay(tree))
+    assert (result["next_action"]["action"], result["to_sweep"]) == ("sweep", ["work"])
+    tree["events"] += [{"at": "2026-03-02T09:20:00+08:00", "outcome": "NO_ANSWER", "number": "work"}]
+    result = replay(parse_replay(tree))
+    assert (result["next_action"]["action"], result["to_sweep"]) == ("redial", [])
+
+
+@pytest.mark.parametrize(
     ("text", "field", "shape"),
     [
         ('{"case": 1, "case": 2}', "case", "duplicate"),
