@@ -80,7 +80,9 @@ class Floor:
 
 
 @contextlib.asynccontextmanager
-async def running_floor(folder: Path, master_key: str | None = None) -> AsyncIterator[Floor]:
+async def running_floor(
+    folder: Path, master_key: str | None = None, *, tapes: Path | None = None, watermark: int = 1_000_000
+) -> AsyncIterator[Floor]:
     numbers = [f"138001390{at:02}" for at in range(40)]
     data = folder / "data"
     data.mkdir()
@@ -93,7 +95,7 @@ async def running_floor(folder: Path, master_key: str | None = None) -> AsyncIte
                 sip=SipSettings(bind_host="127.0.0.1", bind_port=0, rtp_ports=(0, 0)),
                 trunks=(trunk,),
                 recording=RecordingSettings(
-                    directory=data / "tapes", shelf=data / "shelf", low_watermark_bytes=1_000_000
+                    directory=tapes or data / "tapes", shelf=data / "shelf", low_watermark_bytes=watermark
                 ),
                 store=StoreSettings(url=f"sqlite+aiosqlite:///{data / 'onrecord.db'}"),
                 vault=VaultSettings(
