@@ -20,6 +20,7 @@ from config.errors import BadInput
 from config.settings import load_settings
 from recording.key_source import add_key_version
 from recording.masking import MaskOrder
+from recording.signing import load_signing_key
 
 keys_app = typer.Typer(help="Master keys: which versions close recordings, and rotation without rewriting audio.")
 hold_app = typer.Typer(help="Legal holds: a held recording is never disposed of, whatever its date.")
@@ -47,26 +48,45 @@ def keys_status(as_json: Json = False) -> None:
 def keys_rotate(
     actor: Actor,
     version: Annotated[str | None, typer.Option(help="Name of a new version to make (key files only)")] = None,
+    signing: Annotated[
+        bool, typer.Option("--signing", help="The signing key instead: new seals are signed anew")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Close every data key by the current master key: small objects are rewrapped, no audio is touched.
 
-    With ``--version`` a new current key is added to the key file first. Workers take it at their next start.
+    With ``--version`` a new current key is added to the key file first. Workers take it at their next start. With
+    ``--signing`` the new version is of the signing key; what older versions signed stays as it is and verifies.
     """
     from api.proof_commands import proof_room, run_proof
 
     async def run() -> dict[str, Any]:
         settings = load_settings()
-        kind, _, place = settings.vault.master_key.partition(":")
+        setting = "vault.signing_key" if signing else "vault.master_key"
+        kind, _, place = (settings.vault.signing_key if signing else settings.vault.master_key).partition(":")
+        if signing and version is None:
+            raise BadInput("a new signing key needs a name", field="version", remedy="such as --version v2")
         if version is not None and kind != "file":
             raise BadInput(
                 "only a key file can be given a new version here",
                 field="version",
-                remedy="add it where vault.master_key comes from, then rotate without --version",
+                remedy=f"add it where {setting} comes from"
+                + ("; new seals then use it" if signing else ", then rotate without --version"),
             )
         async with proof_room(settings) as room:
             if version is not None:
-                add_key_version(Path(place), version)
+                add_key_version(Path(place), version, setting=setting)
+            if signing:
+                new = load_signing_key(settings.vault.signing_key)  # publishes its public half beside the file
+                fact = AuditFact(
+                    at=datetime.now(UTC),
+                    actor=actor,
+                    action="keys.rotated",
+                    subject="signing-key",
+                    detail={"current": str(version), "key_id": new.key_id},
+                )
+                await room.audit.append([fact], fact.at)  # signed by the old key: it names its successor
+                return {"current": str(version), "key_id": new.key_id}
             keys, now = room.keys(), datetime.now(UTC)
             detail = {"current": keys.current, "made": version is not None}
             await room.audit.append(
@@ -75,7 +95,12 @@ def keys_rotate(
             return {"current": keys.current, "rewrapped": keys.rewrap_all()}
 
     said = run_proof(run(), as_json)
-    say(as_json, said, lambda console: console.print(f"{said['rewrapped']} keys are now closed by {said['current']}"))
+    done = (
+        f"new seals are signed by {said['current']}, public key {said['key_id']}: give signing.pub.json to compliance"
+        if signing
+        else f"{said.get('rewrapped')} keys are now closed by {said['current']}"
+    )
+    say(as_json, said, lambda console: console.print(done))
 
 
 @hold_app.command("set")

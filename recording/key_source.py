@@ -1,13 +1,15 @@
 """Where a key document comes from: ``file:PATH``, ``env:NAME`` or ``command:ARGV``.
 
 A key document is JSON ``{"current": "v1", "keys": {"v1": "<base64 of 32 bytes>"}}``. Only a file can be made
-by us: on the first run, readable by its owner alone, never overwritten.
+by us: on the first run, readable by its owner alone, never overwritten. A signing document may also hold ``"public"``,
+``{key id: hex}`` as ``signing.pub.json`` has them: of keys that are lost, so that what they signed still verifies.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import os
 import shlex
@@ -37,10 +39,16 @@ class KeyDocument:
 
     current: str
     keys: Mapping[str, bytes] = field(repr=False)
+    public: Mapping[str, bytes] = field(default_factory=dict)
 
     def as_json(self) -> str:
-        named = {name: base64.b64encode(key).decode() for name, key in self.keys.items()}
-        return json.dumps({"current": self.current, "keys": named}, indent=1, sort_keys=True) + "\n"
+        said: dict[str, object] = {
+            "current": self.current,
+            "keys": {name: base64.b64encode(key).decode() for name, key in self.keys.items()},
+        }
+        if self.public:
+            said["public"] = {name: key.hex() for name, key in self.public.items()}
+        return json.dumps(said, indent=1, sort_keys=True) + "\n"
 
 
 def load_keys(source: str, *, create: bool = False, setting: str = "vault.master_key") -> KeyDocument:
@@ -79,15 +87,19 @@ def parse_keys(text: str, *, setting: str) -> KeyDocument:
         raise BadKeyDocument(
             "needs keys and which of them is current", field=setting, remedy="see docs/operations.md, Keys"
         )
-    return KeyDocument(current=current, keys={str(name): _key(value, setting) for name, value in named.items()})
+    return KeyDocument(
+        current=current,
+        keys={str(name): _key(value, setting) for name, value in named.items()},
+        public=_public(raw.get("public", {}), setting),
+    )
 
 
-def add_key_version(path: Path, version: str) -> KeyDocument:
+def add_key_version(path: Path, version: str, *, setting: str = "vault.master_key") -> KeyDocument:
     """Rotation's first step: a new current key in the file; the old ones stay."""
-    old = load_keys(f"file:{path}")
+    old = load_keys(f"file:{path}", setting=setting)
     if version in old.keys:
         raise BadKeyDocument("this version is there already", field="version", remedy="choose a new name")
-    new = KeyDocument(current=version, keys={**old.keys, version: os.urandom(KEY_BYTES)})
+    new = KeyDocument(current=version, keys={**old.keys, version: os.urandom(KEY_BYTES)}, public=old.public)
     replacement = path.with_name(path.name + ".new")
     _write_private(replacement, new.as_json())
     replacement.replace(path)
@@ -109,6 +121,23 @@ def _key(value: object, setting: str) -> bytes:
             "a key is not base64 of 32 bytes", field=setting, remedy="make one: openssl rand -base64 32"
         )
     return key
+
+
+def _public(said: object, setting: str) -> dict[str, bytes]:
+    """By id. The id is the key's own hash: a slip of the pen is found."""
+    try:
+        found = {str(name): bytes.fromhex(value) for name, value in dict(said).items()}  # type: ignore[call-overload]  # a wrong shape raises
+    except (TypeError, ValueError):
+        found = {"": b""}
+    for name, key in found.items():
+        if len(key) != KEY_BYTES or hashlib.sha256(key).hexdigest()[:16] != name:
+            raise BadKeyDocument(
+                "a public key is not what its name says",
+                field=setting,
+                shape="public",
+                remedy="copy it as it stands in signing.pub.json",
+            )
+    return found
 
 
 def _create(path: Path) -> None:

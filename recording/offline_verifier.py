@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
-"""Checks an onrecord evidence pack on any machine. Needs Python 3.9 or later and nothing else: no network, no product.
+"""Checks onrecord's evidence on any machine. Needs Python 3.9 or later and nothing else: no network, no product.
 
     python3 verify.py [PACK.zip or its folder] --public-key FILE_OR_HEX [--json]
+    python3 verify.py --shelf FOLDER --store onrecord.db [--heads FILE]... --public-key FILE_OR_HEX [--json]
+
+The second line checks a whole house, or copies of its parts: every recording on the shelf (signatures, the chain of
+manifests and amendments, the hash of every encrypted object, disposals), the audit log in the case store (SQLite), and
+both against heads that were anchored elsewhere. What only a master key can show (``onrecord verify --deep``) it cannot.
 
 The public key should reach you by another way than the pack: from the house's compliance officer, or from an anchored
 head. Without --public-key the pack's own copy is used and said so: then the pack is only shown to agree with itself.
@@ -22,7 +27,9 @@ import hashlib
 import io
 import json
 import pathlib
+import sqlite3
 import sys
+import urllib.parse
 import wave
 import zipfile
 from typing import Any
@@ -292,12 +299,227 @@ def check_pack(files: dict[str, bytes], keys: dict[str, bytes]) -> dict[str, Any
     }
 
 
+class House:
+    """What was found on a shelf and in a log. ``failures``: kind, id, detail, in the words of ``onrecord verify``."""
+
+    def __init__(self, keys: dict[str, bytes], heads: list[dict[str, Any]]) -> None:
+        self.keys, self.heads = keys, heads
+        self.recordings = self.recordings_ok = self.audit_entries = 0
+        self.failures: list[dict[str, str]] = []
+        for head in heads:
+            if not self.signed(head):
+                self.fail("head-forged", str(head.get("chain")), "an anchored head's signature does not fit")
+
+    def fail(self, kind: str, subject: object, detail: str) -> None:
+        self.failures.append({"kind": kind, "id": str(subject), "detail": detail})
+
+    def signed(self, head: dict[str, Any]) -> bool:
+        """Whether a head is exactly what one of the keys signed."""
+        try:
+            signature = base64.b64decode(head["signature"], validate=True)
+            message = canonical({name: head[name] for name in ("chain", "seq", "hash", "at")})
+            exact = base64.b64encode(signature).decode() == head["signature"] and len(head) == 6
+        except (ValueError, KeyError, TypeError):
+            return False
+        return exact and head["key_id"] in self.keys and ed25519_holds(self.keys[head["key_id"]], message, signature)
+
+    # The shelf
+
+    def check_shelf(self, shelf: pathlib.Path) -> None:
+        """Every recording, then the order of all documents in their chains."""
+        chains: dict[str, list[tuple[int, str, str, str]]] = {}
+        named = set()
+        for place in sorted((shelf / "manifests").glob("*.json")):
+            self.recordings += 1
+            named.add(place.stem)
+            before = len(self.failures)
+            try:
+                self._check_recording(shelf, place, chains)
+            except DoesNotHold as error:
+                self.fail("manifest-damaged", place.stem, str(error))
+            except (ValueError, KeyError, TypeError, OSError) as error:
+                self.fail("manifest-damaged", place.stem, f"it cannot be read: {error!r}")
+            self.recordings_ok += len(self.failures) == before
+        for folder in ("audio", "listening", "peaks", "keys", "disposals", "amendments"):
+            strays = {place.name.partition(".")[0] for place in (shelf / folder).glob("*")} - named
+            for one in sorted(strays):
+                self.fail("object-unknown", one, f"something under {folder}/ lies there for no recording")
+        for chain, links in chains.items():
+            expected, prev = 1, "0" * 64
+            for seq, named_before, sha256, recording_id in sorted(links):
+                if seq != expected:
+                    self.fail("manifest-missing", chain, f"number {expected} is not there before {recording_id}")
+                elif named_before != prev:
+                    self.fail("manifest-chain", recording_id, "it does not name the document before it")
+                expected, prev = seq + 1, sha256
+        places: dict[Any, str] = {
+            (f"manifests:{chain}", link[0]): link[2] for chain, links in chains.items() for link in links
+        }
+        for head in self.heads:
+            place_in_chain = (head.get("chain"), head.get("seq"))
+            if not str(place_in_chain[0]).startswith("manifests:") or not place_in_chain[1] or not self.signed(head):
+                continue
+            if places.get(place_in_chain) != head["hash"]:
+                self.fail("manifest-truncated", head["chain"], f"number {head['seq']} was there when anchored")
+
+    def _check_recording(
+        self, shelf: pathlib.Path, place: pathlib.Path, chains: dict[str, list[tuple[int, str, str, str]]]
+    ) -> None:
+        data = place.read_bytes()
+        manifest = read_signed(data, self.keys, "its manifest")
+        if (manifest["format"], manifest["recording_id"]) != ("onrecord-manifest-1", place.stem):
+            raise DoesNotHold("what lies there is not its manifest")
+
+        def chained(body: dict[str, Any], document: bytes) -> None:
+            link = (body["seq"], body["prev"], hashlib.sha256(document).hexdigest(), place.stem)
+            chains.setdefault(body["chain"], []).append(link)
+
+        chained(manifest, data)
+        objects = {one["kind"]: one for one in manifest["objects"]}
+        gone: set[str] = set()
+        last, number = data, 1
+        amendments = sorted(
+            (shelf / "amendments" / place.stem).glob("*.json"), key=lambda one: (len(one.stem), one.stem)
+        )
+        for found in amendments:
+            body = read_signed(found.read_bytes(), self.keys, f"amendment {found.stem}")
+            said = (body["format"], body["recording_id"], body["number"], body["amends"], found.stem)
+            wanted = (place.stem, number, hashlib.sha256(last).hexdigest(), str(number))
+            if said != ("onrecord-amendment-1", *wanted):
+                raise DoesNotHold(f"amendment {found.stem} does not follow the document before it")
+            last, number = found.read_bytes(), number + 1
+            chained(body, last)
+            gone.update(body["replaces"])
+            objects = {kind: one for kind, one in objects.items() if one["name"] not in body["replaces"]}
+            objects.update({one["kind"]: one for one in body["objects"]})
+        key, disposal = shelf / "keys" / f"{manifest['data_key_id']}.json", shelf / "disposals" / place.name
+        if disposal.exists():
+            record = read_signed(disposal.read_bytes(), self.keys, "its disposal record")
+            names = (record.get("format"), record.get("recording_id"), record.get("manifest_sha256"))
+            if names != ("onrecord-disposal-1", place.stem, hashlib.sha256(data).hexdigest()):
+                self.fail("disposal-unproven", place.stem, "what lies there is no disposal record of this recording")
+            if key.exists() or any((shelf / one["name"]).exists() for one in objects.values()):
+                self.fail("disposal-unfinished", place.stem, "its key or its sound is still there")
+            return
+        for one in objects.values():
+            if not (shelf / one["name"]).exists():
+                self.fail("object-missing", place.stem, f"{one['kind']} is not there")
+            elif _sha256_of(shelf / one["name"]) != one["vault_sha256"]:
+                self.fail("object-changed", place.stem, f"{one['kind']} is not what was sealed")
+        if not key.exists():
+            self.fail("key-missing", place.stem, "its wrapped data key is gone: it cannot be opened")
+        if any((shelf / name).exists() for name in gone):
+            self.fail("mask-unfinished", place.stem, "a copy without the last mask is still there")
+
+    # The audit log
+
+    def check_log(self, store: pathlib.Path) -> None:
+        """Every entry in its order, against itself and every signed head."""
+        if not store.is_file():
+            raise DoesNotHold(f"there is no case store at {store}")
+        log = sqlite3.connect(f"file:{urllib.parse.quote(str(store.resolve()))}?mode=ro", uri=True)
+        own = []
+        for (line,) in log.execute("SELECT line FROM audit_heads ORDER BY seq"):
+            try:
+                own.append(dict(json.loads(line)))
+            except (ValueError, TypeError):
+                own.append({"seq": 0})
+        wanted = {}
+        for head in own:
+            if not self.signed(head):
+                self.fail("audit-forged", head.get("seq"), "a head's signature does not fit")
+        for head in [*own, *self.heads]:
+            if head.get("chain") == "store" and self.signed(head):
+                wanted[head["seq"]] = head["hash"]
+        expected, prev = 1, "0" * 64
+        for seq, said, body, action, subject in log.execute(
+            "SELECT seq, hash, body, action, subject FROM audit_log ORDER BY seq"
+        ):
+            self.audit_entries += 1
+            raw = body.encode()
+            if seq != expected:
+                self.fail("audit-missing", seq, f"number {expected} was due here")
+            elif hashlib.sha256((prev + hashlib.sha256(raw).hexdigest()).encode()).hexdigest() != said:
+                self.fail("audit-edited", seq, "its hash does not fit its contents")
+            if wanted.get(seq, said) != said:
+                self.fail("audit-edited", seq, "a signed head says another hash")
+            if not _names(raw, seq, action, subject):
+                self.fail("audit-edited", seq, "its number, action or subject is not the one it says")
+            expected, prev = seq + 1, said
+        if wanted and max(wanted) >= expected:
+            detail = f"a signed head says there were {max(wanted)} entries, {expected - 1} are left"
+            self.fail("audit-truncated", expected - 1, detail)
+        if self.audit_entries and not own:
+            self.fail("audit-truncated", self.audit_entries, "its signed heads are gone")
+        log.close()
+
+
+def _names(raw: bytes, seq: int, action: str, subject: str) -> bool:
+    try:
+        entry = json.loads(raw)
+        return (entry["seq"], entry["action"], entry["subject"]) == (seq, action, subject)
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _sha256_of(place: pathlib.Path) -> str:
+    found = hashlib.sha256()
+    with place.open("rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            found.update(piece)
+    return found.hexdigest()
+
+
+def read_heads(places: list[str]) -> list[dict[str, Any]]:
+    """Anchored heads, a line each; a line that is none is kept as a head that nobody signed."""
+    found = []
+    for place in places:
+        for line in pathlib.Path(place).read_bytes().splitlines():
+            try:
+                head = json.loads(line)
+                found.append(head if isinstance(head, dict) and canonical(head) == line else {"chain": "?"})
+            except ValueError:
+                found.append({"chain": "?"})
+    return found
+
+
+def check_house(chosen: argparse.Namespace) -> int:
+    """Prints what holds, as ``onrecord verify`` does; 0 only when all does."""
+    if chosen.public_key is None:
+        print("a house is checked against a public key got by another way: --public-key FILE_OR_HEX", file=sys.stderr)
+        return 2
+    house = House(read_keys(chosen.public_key), read_heads(chosen.heads))
+    try:
+        if chosen.shelf:
+            if not (pathlib.Path(chosen.shelf) / "manifests").is_dir():
+                raise DoesNotHold(f"there are no manifests in {chosen.shelf}")
+            house.check_shelf(pathlib.Path(chosen.shelf))
+        if chosen.store:
+            house.check_log(pathlib.Path(chosen.store))
+    except (DoesNotHold, OSError, sqlite3.Error) as error:
+        house.fail("unreadable", chosen.shelf or chosen.store, str(error))
+    names = ("recordings", "recordings_ok", "audit_entries", "failures")
+    said = {name: getattr(house, name) for name in names}
+    if chosen.json:
+        print(json.dumps(said, ensure_ascii=False))
+    else:
+        print(f"{house.recordings_ok} of {house.recordings} recordings hold, {house.audit_entries} audit entries")
+        for one in house.failures:
+            print(f"DOES NOT HOLD: {one['kind']} {one['id']}: {one['detail']}")
+    return 1 if house.failures else 0
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Checks an onrecord evidence pack.")
+    parser = argparse.ArgumentParser(description="Checks an onrecord evidence pack, or a whole house.")
     parser.add_argument("pack", nargs="?", default=str(pathlib.Path(__file__).resolve().parent))
+    parser.add_argument("--shelf", help="a house's shelf: the folder with manifests/ and audio/ in it")
+    parser.add_argument("--store", help="a house's case store: its SQLite file")
+    parser.add_argument("--heads", action="append", default=[], help="a file of anchored heads; as often as there are")
     parser.add_argument("--public-key", help="hex, or a file with it, got by another way than the pack")
     parser.add_argument("--json", action="store_true")
     chosen = parser.parse_args(arguments)
+    if chosen.shelf or chosen.store:
+        return check_house(chosen)
     said: dict[str, Any] = {"ok": False, "own_key": chosen.public_key is None}
     try:
         files = read_pack(chosen.pack)

@@ -39,9 +39,11 @@ class SigningKey:
     key_id: str
 
     @classmethod
-    def from_seeds(cls, current: bytes, others: tuple[bytes, ...] = ()) -> SigningKey:
-        """From 32-byte RFC 8032 seeds."""
-        public = {}
+    def from_seeds(
+        cls, current: bytes, others: tuple[bytes, ...] = (), lost: Mapping[str, bytes] | None = None
+    ) -> SigningKey:
+        """From 32-byte RFC 8032 seeds. ``lost``: public keys whose private halves are gone; they verify as ever."""
+        public = dict(lost or {})
         for seed in (current, *others):
             raw = _public_bytes(Ed25519PrivateKey.from_private_bytes(seed))
             public[key_id_of(raw)] = raw
@@ -111,7 +113,7 @@ def load_signing_key(source: str, *, create: bool = False) -> SigningKey:
     """
     document = load_keys(source, create=create, setting="vault.signing_key")
     others = tuple(key for name, key in document.keys.items() if name != document.current)
-    signing = SigningKey.from_seeds(document.keys[document.current], others)
+    signing = SigningKey.from_seeds(document.keys[document.current], others, document.public)
     kind, _, place = source.partition(":")
     if kind == "file":
         _publish(Path(place).with_suffix(".pub.json"), signing)
@@ -124,10 +126,14 @@ def public_keys_json(public_keys: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _publish(path: Path, signing: SigningKey) -> None:
-
-    text = json.dumps(public_keys_json(signing.public_keys), indent=1) + "\n"
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
+    """What stands there stays: it may be all that is left of a lost key (nothing here trusts this file)."""
+    said = public_keys_json(signing.public_keys)
+    try:
+        known = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    if known | said != known:
+        path.write_text(json.dumps(dict(sorted((known | said).items())), indent=1) + "\n")
 
 
 def _public_bytes(private: Ed25519PrivateKey) -> bytes:

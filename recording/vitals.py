@@ -145,12 +145,16 @@ class VitalsMeter:
     def _measure(self, block: Samples) -> None:
         for channel in range(2):
             cells = np.ascontiguousarray(block[:, channel]).reshape(-1, self._frame)
-            loudest = np.abs(cells.astype(np.int32)).max(axis=1) if len(cells) else np.empty(0, np.int32)
-            sounding: Flags = loudest >= SOUND_PEAK
+            if not len(cells):
+                continue
+            highest, lowest = cells.max(axis=1), cells.min(axis=1)
+            sounding: Flags = (highest >= SOUND_PEAK) | (lowest <= -SOUND_PEAK)
+            loud: Flags = (highest >= CLIP_LEVEL) | (lowest <= -CLIP_LEVEL)
             self._sound[channel].append(sounding)
             self._speech[channel].append(self._voiced(channel, cells, sounding))
-            self._energy[channel] += float((cells[sounding].astype(np.float64) ** 2).sum())
-            self._clipped[channel] += int((np.abs(cells.astype(np.int32)) >= CLIP_LEVEL).sum())
+            heard = cells[sounding].astype(np.float64).reshape(-1)
+            self._energy[channel] += float(heard @ heard)
+            self._clipped[channel] += int((np.abs(cells[loud].astype(np.int32)) >= CLIP_LEVEL).sum())
 
     def _voiced(self, channel: int, cells: Samples, sounding: Flags) -> Flags:
         # Only frames that carry sound are worth asking about; the detector's noise model learns from those alone.

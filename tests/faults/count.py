@@ -245,8 +245,9 @@ def _listen(report: FaultReport, folder: Path, one: _FarCall, row: sqlite3.Row, 
         # Its 200 met nobody: who would have agreed on media was dead. Nobody was on this line; its end is dead_line_s.
         report.never_agreed += 1
         return
-    deaths = [fault.began_ns for fault in faults if fault.kind in ("relay", "all")]
-    until = min([until, *(at for at in deaths if sent and at > sent[0][1])])
+    # The relay that had this leg was dead from then on; the first packet may have left while the kill was under way.
+    armed_ns = parse_header(data).monotonic_ns
+    until = min([until, *(f.began_ns for f in faults if f.kind in ("relay", "all") and f.over_ns > armed_ns)])
     owed = [crc for crc, at in sent if at <= until]
     lost = sum(not far[crc] for crc in owed)
     report.owed_frames += len(owed)

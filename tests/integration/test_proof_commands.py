@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import sqlite3
 import subprocess
@@ -442,3 +443,27 @@ def test_masking_over_http_needs_the_role_and_is_heard_at_once(house: House) -> 
     assert said[7] in {400, 422}
     assert said[8] == 403  # quality assurance cannot ask for what is masked, nor for evidence at all
     assert said[9] == ("sealed", 409)
+
+
+def test_a_new_signing_key_signs_what_comes_and_a_lost_one_still_verifies(house: House) -> None:
+    place = house.folder / "keys" / "signing.json"
+    public = house.folder / "keys" / "signing.pub.json"
+    old = json.loads(public.read_text())
+    code, said = house.run("keys", "rotate", "--signing", "--version", "v2", "--actor", "officer")
+    assert (code, said["current"], said["key_id"] in old) == (0, "v2", False)
+    assert set(json.loads(public.read_text())) == {*old, said["key_id"]}
+    assert house.run("hold", "set", "rec_0", "--actor", "u", "--reason", "suit")[0] == 0  # its head is the new key's
+    code, said = house.run("verify")
+    assert (code, said["failures"], said["audit_entries"]) == (0, [], 2)
+    # The file is lost; only the printed public keys are left.
+    document = {"current": "v3", "keys": {"v3": base64.b64encode(bytes(range(32))).decode()}}
+    place.write_text(json.dumps(document))
+    assert {one["kind"] for one in house.run("verify")[1]["failures"]} >= {"manifest-damaged", "audit-forged"}
+    known = json.loads(public.read_text())
+    assert len(known) == len(old) + 2, "a look with the new key must not take away what is left of the lost ones"
+    place.write_text(json.dumps({**document, "public": known}))
+    assert house.run("verify")[1]["failures"] == []
+    place.write_text(json.dumps({**document, "public": {"0" * 16: next(iter(known.values()))}}))
+    code, said = house.run("verify")
+    assert (code, said["error_id"], said["field"]) == (1, "bad-key-document", "vault.signing_key")
+    assert house.run("keys", "rotate", "--signing", "--actor", "officer")[1]["field"] == "version"
