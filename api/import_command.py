@@ -22,6 +22,7 @@ from case_store.placements import ImportReport, RowFate
 from case_store.store import CaseStore
 from config.clock import SystemClock
 from config.settings import load_settings
+from dialer.arrivals import first_steps
 
 
 def register(app: typer.Typer) -> None:
@@ -72,6 +73,7 @@ async def _import(
             report = await store.placements.load(
                 parsed,
                 SystemClock().now(),
+                plan=first_steps(settings),
                 identity=keyed_by(house_key(settings.store.identity_key)),
                 strict=strict,
                 dry_run=dry_run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from api.centre_floor import CentreFloor
@@ -13,13 +14,22 @@ from config.clock import SystemClock
 from config.settings import Settings
 from dialer.centre import Centre, CentreParts
 from dialer.engine import SipEngine
+from dialer.followup import follow_up_over
+from dialer.schedule import Scheduler, run_beside
 
 
 async def serve_house(settings: Settings, ready: Any) -> None:
-    """The doors alone: no trunk, no dialing."""
+    """The doors, and the clock that settles promises and raises what is due: no trunk, no dialing."""
     store = await CaseStore.open(settings.store.url)
     try:
-        await serve_doors(house_over(store, settings, SystemClock()), ready=ready)
+        clock = SystemClock()
+        scheduler = Scheduler(store, follow_up_over(store, settings), clock, f"{settings.vault.node}-doors")
+        looking = asyncio.create_task(run_beside(scheduler), name="scheduler")
+        try:
+            await serve_doors(house_over(store, settings, clock), ready=ready)
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
     finally:
         await store.close()
 

@@ -31,6 +31,7 @@ from case_store.views import IntakeReport, RejectedRow
 from config.clock import Clock
 from config.errors import BadInput, OnrecordError, Refused
 from config.settings import ClientSettings, Settings
+from dialer.arrivals import first_steps
 from dialer.campaigns import CampaignState, CampaignView, Gate, LiveCall, Mode
 from dialer.desk_views import Decision, PaceView
 from recording.first_keys import first_keys
@@ -127,6 +128,7 @@ class StoreIntake:
         report = await self._store.placements.load(
             parsed,
             self._clock.now(),
+            plan=first_steps(self._settings),
             identity=keyed_by(house_key(self._settings.store.identity_key)),
             strict=strict,
             dry_run=dry_run,

@@ -25,7 +25,8 @@ import xlsxwriter
 from case_store.intake.identity import keyed_by
 from case_store.intake.placement import parse_placement
 from case_store.store import CaseStore
-from config.settings import ClientSettings
+from config.settings import ClientSettings, Settings
+from dialer.arrivals import first_steps
 
 HEADER = [
     "案件编号",
@@ -90,7 +91,10 @@ async def measure(path: Path, rows: int, url: str) -> str:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, processor = time.monotonic(), time.process_time()
     report = await store.placements.load(
-        parse_placement(path, ClientSettings(name="bank")), datetime.now(UTC), identity=keyed_by(b"k" * 32)
+        parse_placement(path, ClientSettings(name="bank")),
+        datetime.now(UTC),
+        plan=first_steps(Settings()),
+        identity=keyed_by(b"k" * 32),
     )
     seconds, worked = time.monotonic() - start, time.process_time() - processor
     await store.close()

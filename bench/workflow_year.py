@@ -2,9 +2,9 @@
 
 Cases in China, New York and London live through a year: working days, holidays, make-up days, clock changes; some
 clients forbid calls on public holidays, some third parties may not be called at all. Whoever owns an action does it
-at some permitted instant of its window. The year must show no window without a permitted instant, no action outside
-the SOP's day counts, no overdue action and no case without exactly one next action, except where ``WINDOW_BLOCKED`` was
-logged. The day counts are written down here a second time, apart from the table they check.
+at some permitted instant of its window. The year must show no window without a permitted instant, no overdue action and
+no case without exactly one next action. Every window that is laid out must be the SOP's to the minute, and a
+``WINDOW_BLOCKED`` must be true, both by ``bench.workflow_yardstick``, which knows nothing of the code it measures.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import platform
 import random
 import sys
 import time as clock_time
-from collections import Counter
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from bench.workflow_measure import EXPECTED, Broken, Measure, Tally
+from bench.workflow_yardstick import Yardstick
 from case_store.model import Channel
 from case_store.workflow import (
     CaseEvent,
@@ -37,36 +37,10 @@ from config.settings import WorkflowSettings
 
 HOURS = {"CN": (8, 22), "US-NY": (8, 21), "GB-ENG": (8, 21)}
 CLOCKS = {"CN": "Asia/Shanghai", "US-NY": "America/New_York", "GB-ENG": "Europe/London"}
-# outcome → first and last local day after it, as the SOP says; checked against what the workflow laid out
-DAY_COUNTS = {
-    O.SELF_NEGOTIATING: (1, 7),
-    O.THIRD_PARTY_NEGOTIATING: (1, 7),
-    O.MESSAGE_LEFT_1: (2, 7),
-    O.MESSAGE_LEFT_2: (3, 7),
-    O.NO_ANSWER: (0, 1),
-    O.BUSY: (0, 1),
-    O.SWITCHED_OFF: (0, 1),
-    O.HOLD_RELEASED: (1, 7),
-    O.FRAUD_REJECTED: (1, 7),
-}
 CALLS = {
     "sweep", "call-debtor", "remind-promise", "confirm-promise", "progress-call", "call-contact", "press-again",
     "contact-again", "redial", "confirm-fraud", "call-back",
 }  # fmt: skip
-
-
-class Broken(AssertionError):
-    """The model shows a case the SOP does not allow."""
-
-
-@dataclass
-class Tally:
-    cases: int = 0
-    events: int = 0
-    actions: Counter[str] = field(default_factory=Counter)
-    notices: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
-    stages: set[str] = field(default_factory=set)
 
 
 class Life:
@@ -86,6 +60,16 @@ class Life:
             slots=FixedHours(self.zone, time(self.open_hour), time(self.close_hour), self.shut),
             settings=WorkflowSettings(registry_allowed=self.draw.random() < 0.3),
         )
+        self.yard = Yardstick(
+            zone=self.zone,
+            opens=time(self.open_hour),
+            closes=time(self.close_hour),
+            shut=lambda day: self.shut(day, Reach.DEBTOR),
+            calendar=self.calendar,
+            chinese=self.region == "CN",
+        )
+        self.measure = Measure(self.yard, tally)
+        self.placed = date.min
         begins = date(2026, 1, 1) + timedelta(days=self.draw.randrange(20))
         self.now = datetime.combine(begins, time(9, self.draw.randrange(60)), tzinfo=self.zone).astimezone(UTC)
         self.stop = self.now + timedelta(days=days)
@@ -104,6 +88,7 @@ class Life:
     def one_case(self) -> None:
         self.tally.cases += 1
         self.serial += 1
+        self.placed = self.yard.today(self.now)
         state = open_case(
             case_id=f"case-{self.serial}",
             zone_name=self.zone.key,
@@ -114,7 +99,8 @@ class Life:
             rules=self.rules,
             term_ends_on=(self.now + timedelta(days=120)).date(),
         )
-        self.check(state, None)
+        self.check(state)
+        self.measure.measure(None, state, CaseEvent(outcome=O.NEW, at=self.now), self.placed)
         if self.no_third_parties:
             for number in state.numbers:
                 if not number.channel.is_debtors_own and not state.is_terminal:
@@ -184,10 +170,11 @@ class Life:
         after = apply(state, event, self.rules)
         for notice in after.notices:
             self.tally.notices[notice.kind.value] += 1
-        self.check(after, event)
+        self.check(after)
+        self.measure.measure(state, after, event, self.placed)
         return after
 
-    def check(self, state: CaseState, event: CaseEvent | None) -> None:
+    def check(self, state: CaseState) -> None:
         self.tally.stages.add(state.stage.value)
         if (state.next_action is None) != state.is_terminal:
             raise Broken("not exactly one next action")
@@ -203,27 +190,8 @@ class Life:
         target = state.number(state.next_action.number_id or "")
         if self.no_third_parties and target is not None and not target.channel.is_debtors_own:
             raise Broken(f"{state.next_action.action}: a third party who may not be called")
-        if event is not None:
-            self.check_days(state, event)
         if state.next_action.action in CALLS and not self.is_permitted(state.next_action.earliest):
             raise Broken(f"{state.next_action.action}: earliest is not a permitted instant")
-
-    def check_days(self, state: CaseState, event: CaseEvent) -> None:
-        """The window laid out for this outcome lies within the SOP's days, counted here on the calendar's fingers."""
-        if event.outcome not in DAY_COUNTS or state.next_action is None:
-            return
-        mine = [each for each in state.pending if each.cause is event.outcome and each.action.action in CALLS]
-        for each in mine:
-            if each.action not in (state.next_action,) or each.action.number_id not in (None, event.number_id):
-                continue  # the earlier due of two contacts is kept, which may be the other one's
-            first, last = DAY_COUNTS[event.outcome]
-            if event.outcome is O.MESSAGE_LEFT_1 and each.action.action == "contact-again":
-                continue
-            today = event.at.astimezone(self.zone).date()
-            opens = each.action.earliest.astimezone(self.zone).date()
-            closes = (each.action.latest - timedelta(seconds=1)).astimezone(self.zone).date()
-            if not first <= (opens - today).days <= (closes - today).days <= last:
-                raise Broken(f"{event.outcome.value}: {(opens - today).days}…{(closes - today).days} days")
 
     def sweep(self, state: CaseState, at: datetime) -> CaseState:
         """A few numbers in SOP order, seconds apart."""
@@ -370,6 +338,8 @@ def main() -> None:
     started = clock_time.process_time()
     tally = run(cases, days)
     seconds = clock_time.process_time() - started
+    if missing := EXPECTED - set(tally.measured):
+        raise Broken(f"never measured: {', '.join(sorted(missing))}")
     model = next(
         (
             line.split(":", 1)[1].strip()
@@ -384,7 +354,10 @@ def main() -> None:
         f"cases opened: {tally.cases}; events applied: {tally.events}; {seconds:.0f} s of CPU time",
         f"microseconds an event (simulation included): {seconds / tally.events * 1e6:.0f}",
         "windows missed: 0 (the run stops at the first)",
-        f"WINDOW_BLOCKED logged: {tally.notices['WINDOW_BLOCKED']}",
+        f"windows equal to the yardstick's to the minute: {sum(tally.measured.values())}: "
+        + ", ".join(f"{name} {count}" for name, count in sorted(tally.measured.items())),
+        f"WINDOW_BLOCKED logged: {tally.notices['WINDOW_BLOCKED']}, each found true: "
+        + ", ".join(f"{name} {count}" for name, count in sorted(tally.blocked.items())),
         "actions done: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.actions.items())),
         "notices: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.notices.items())),
         "ended: " + ", ".join(f"{name} {count}" for name, count in sorted(tally.ended.items())),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from case_store.model import Channel
 from case_store.tables import balances, cases, contacts, debts, numbers, persons
 
 
@@ -26,6 +27,10 @@ class KnownCase:
     fresh: bool = False  # made by this batch
     first_row: int = 0  # the row that made it
     gained: bool = False
+    region: str = ""  # of a fresh one: its address
+    lines: list[tuple[int, tuple[str, Channel, str]]] = field(
+        default_factory=list
+    )  # sop rank → number, channel, region
 
 
 async def known_cases(connection: AsyncConnection, client: str, refs: set[str]) -> dict[str, KnownCase]:

@@ -19,7 +19,7 @@ from case_store.intake.identity import KeyIdentity
 from case_store.intake.placement import SELF, ParsedNumber, ParsedPlacement, ParsedRow, RefusedRow
 from case_store.known_cases import KnownCase, known_cases, known_debts, known_people
 from case_store.model import NextAction, StoredAction
-from case_store.placement_report import FirstAction, ImportReport, RowFate
+from case_store.placement_report import Arrival, FirstAction, ImportReport, RowFate
 from case_store.tables import (
     balances,
     campaign_placements,
@@ -245,6 +245,7 @@ class Loading:
             positions=Counter(),
             fresh=True,
             first_row=row.row,
+            region=row.region,
         )
 
     def _new_person(self, name: str, identity_key: str | None) -> str:
@@ -279,6 +280,8 @@ class Loading:
             channel = number.channel.value
             position = case.positions[channel]
             case.positions[channel] += 1
+            rank = self._ranks.get(channel, len(self._ranks)) * 1000 + position
+            case.lines.append((rank, (number.line.e164, number.channel, number.line.region)))
             self._put(
                 numbers,
                 id=next(self._ids["num"]),
@@ -290,7 +293,7 @@ class Loading:
                 extension=number.line.extension or "",
                 channel=channel,
                 position=position,
-                sop_rank=self._ranks.get(channel, len(self._ranks)) * 1000 + position,
+                sop_rank=rank,
                 region=number.line.region,
                 state="live",
                 added_at=self._now,
@@ -311,14 +314,16 @@ class Loading:
         return found
 
     def _first_action(self, case: KnownCase) -> None:
-        action = self._plan(case.id, bool(case.numbers), self._now)
+        lines = tuple(line for _, line in sorted(case.lines, key=lambda each: each[0]))
+        first = self._plan(Arrival(case.id, case.region, lines, self._now))
+        action = first.action
         stored = StoredAction(
             id=next(self._ids["act"]),
             state="live",
             set_at=self._now,
             **{name: getattr(action, name) for name in NextAction.__slots__},
         )
-        self._put(next_actions, **action_row(stored), look_at=stored.latest)
+        self._put(next_actions, **action_row(stored), look_at=first.look_at)
 
     def _reject(self, row: ParsedRow | RefusedRow, reasons: tuple[Rejection, ...]) -> None:
         self._rejected_rows += reasons

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from case_store.intake.errors import Rejection
 from case_store.intake.placement import write_rejects
-from case_store.model import NextAction
+from case_store.model import Channel, NextAction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,12 +51,35 @@ class RowFate:
     reasons: tuple[Rejection, ...]  # of a refused row, or of its fields that do not go in
 
 
-FirstAction = Callable[[str, bool, datetime], NextAction]
-"""(case id, has a number to sweep, now) → the case's first next action."""
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A case that goes in. ``lines``: number, channel and the number's region, in the order of the sweep."""
+
+    case_id: str
+    region: str
+    lines: tuple[tuple[str, Channel, str], ...]
+    at: datetime
 
 
-def first_action(case_id: str, has_number: bool, now: datetime) -> NextAction:
-    """NEW: sweep within two working days; ALL_INVALID: look-up within five (SOP.md). Weekends only; the workflow knows holidays."""
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """``look_at``: when the clock alone changes something about it, the alert before its deadline first."""
+
+    action: NextAction
+    look_at: datetime
+
+
+FirstAction = Callable[[Arrival], FirstStep]
+"""What the case waits for. Every door passes the workflow's (``dialer.arrivals``), which knows clocks, hours and holidays."""
+
+
+def first_action(arrival: Arrival) -> FirstStep:
+    """For a store without a dialer beside it, which knows neither hours nor holidays: weekends are its only days off."""
+    action = _weekdays_only(arrival.case_id, bool(arrival.lines), arrival.at)
+    return FirstStep(action, action.latest)
+
+
+def _weekdays_only(case_id: str, has_number: bool, now: datetime) -> NextAction:
     if has_number:
         return NextAction(
             case_id=case_id,

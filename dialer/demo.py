@@ -35,6 +35,7 @@ from config.settings import (
     is_loopback,
 )
 from config.settings_file import settings_text
+from dialer.arrivals import first_steps
 from dialer.campaign import CampaignRunner
 from dialer.campaigns import CampaignState
 from dialer.centre import CallToConclude, Centre, CentreParts, promised_day
@@ -211,7 +212,7 @@ async def run_demo(
         )
         progress.enter("loading the placement")
         for one in parsed:
-            progress.imports.append(await centre.store.placements.load(one, clock.now()))
+            progress.imports.append(await centre.store.placements.load(one, clock.now(), plan=first_steps(settings)))
         placement_ids = [one.placement_id for one in progress.imports]
         for placement_id in placement_ids:
             coverage = await centre.store.placements.coverage(placement_id)

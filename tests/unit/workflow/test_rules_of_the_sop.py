@@ -6,18 +6,21 @@ import json
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.workflow_year import Broken, run
-from case_store.workflow import CaseState, OutcomeCode, transitions
+from bench.workflow_measure import EXPECTED, Broken
+from bench.workflow_year import run
+from case_store.workflow import CaseState, OutcomeCode, sweeping, transitions
 from case_store.workflow.explain import explain, explain_table
 from case_store.workflow.fold import HANDLERS
 from case_store.workflow.promises import BadAmount, FundingExtended, PromiseOutsideWindow, PromiseOverBalance
 from case_store.workflow.step import BadEvent, CaseEnded, CaseHeld
 from case_store.workflow.transitions import ROWS
+from case_store.workflow.windows import Days, Window
 from case_store.workflow.work_orders import OrderIncomplete, RegistryNotAllowed, SamePerson
 from config.errors import BadInput, Refused
 from config.settings import WorkflowSettings
@@ -212,12 +215,39 @@ def test_a_simulated_year_of_cases_misses_no_window() -> None:
     assert tally.cases > 50
     assert {"sweep", "follow-up", "locate", "visit", "held", "fraud", "ended"} <= tally.stages
     assert tally.notices["OVERDUE"] == 0
+    assert len(EXPECTED - set(tally.measured)) <= 3  # nearly every row was met and measured; the long run demands all
 
 
-def test_the_year_would_notice_a_window_of_the_wrong_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    wrong = replace(ROWS[OutcomeCode.SELF_NEGOTIATING], latest="D+8")
+@pytest.mark.parametrize("latest", ["D+8", "D+6"])
+def test_the_year_would_notice_a_window_of_the_wrong_length(monkeypatch: pytest.MonkeyPatch, latest: str) -> None:
+    wrong = replace(ROWS[OutcomeCode.SELF_NEGOTIATING], latest=latest)
     monkeypatch.setitem(transitions.ROWS, OutcomeCode.SELF_NEGOTIATING, wrong)
     with pytest.raises(Broken):
+        run(cases=12, days=60)
+
+
+def test_the_year_would_notice_desk_work_counted_in_calendar_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = replace(ROWS[OutcomeCode.VISIT_APPROVED], latest="D+10")
+    monkeypatch.setitem(transitions.ROWS, OutcomeCode.VISIT_APPROVED, wrong)
+    with pytest.raises(Broken, match="VISIT_APPROVED"):
+        run(cases=12, days=120)
+
+
+def test_the_year_would_notice_a_window_that_is_blocked_without_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``WINDOW_BLOCKED`` excuses a missed window, so it must be true."""
+    fit = sweeping.fit
+
+    def never_on_the_day_itself(days: Days, *rest: Any) -> Window | None:
+        return None if days.first == days.last else fit(days, *rest)
+
+    monkeypatch.setattr(sweeping, "fit", never_on_the_day_itself)
+    with pytest.raises(Broken, match="may be called then"):
+        run(cases=12, days=120)
+
+
+def test_the_year_would_notice_a_redial_in_the_same_part_of_the_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "next_daypart", lambda now, *_: now + timedelta(minutes=5))
+    with pytest.raises(Broken, match="redial"):
         run(cases=12, days=60)
 
 
