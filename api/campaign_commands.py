@@ -105,16 +105,10 @@ def explain(campaign_id: CampaignId, as_json: Json = False) -> None:
 
     def draw(console: Console) -> None:
         console.print("[green]dialing[/]: no gate holds it back" if said["dialing"] else "[red]not dialing[/]")
-        rows = [
-            (
-                "HOLDS" if gate["holds_back"] else "open",
-                gate["name"],
-                gate["count"],
-                gate["detail_zh"],
-                gate["detail_en"],
-            )
-            for gate in said["gates"]
-        ]
-        console.print(table("", ("", "gate", "count", "", ""), rows))
+        for gate in said["gates"]:
+            # A line each, whole: on a narrow terminal a table would cut the very words that say why.
+            holds = "HOLDS" if gate["holds_back"] else "open"
+            words = f"{holds:<6} {gate['name']:<9} {gate['count']:>6}  {gate['detail_en']}  {gate['detail_zh']}"
+            console.print(words, soft_wrap=True, markup=False, style="red" if gate["holds_back"] else None)
 
     say(as_json, said, draw)

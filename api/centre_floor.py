@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from case_store.model import Channel
 from case_store.owed import Owed
 from config.errors import BadInput
+from dialer.agents import leads
 from dialer.call import CallId
 from dialer.centre import Centre
 from dialer.desk_views import AgentView, DeskCall, DeskView, OfferView, OwedView, WhoIsCalled
 from dialer.floor import Agent, AgentState
 from dialer.parts import Part
 from dialer.switchboard import CallInFlight
-
-_LEADERS = frozenset({"team_leader", "leader"})
 
 
 class CentreFloor:
@@ -69,7 +68,7 @@ class CentreFloor:
             found,
             agent_id=agent_id,
             name=user.display_name if user else agent_id,
-            is_leader=user is not None and user.role in _LEADERS,
+            is_leader=leads(user),
         )
         return self._view(agent)
 

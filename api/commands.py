@@ -102,7 +102,8 @@ def _with_config(words: list[str]) -> list[str]:
 def _as_bad_input(error: TyperException, words: Sequence[str]) -> BadInput:
     said = getattr(error, "format_message", lambda: str(error))()
     parameter = getattr(error, "param", None)
-    command = " ".join(word for word in words if word.isalpha())[:40]
+    context = getattr(error, "ctx", None)
+    command = context.command_path.removeprefix("onrecord").strip() if context is not None else ""
     return BadInput(
         said.rstrip(".") or "no command",
         field=getattr(parameter, "name", None),

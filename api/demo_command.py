@@ -83,9 +83,9 @@ def demo(
         seed=seed,
     )
     parsed = read_placements(order)
-    _make_folder(order.data, "--data")
     if keep_tapes is not None:
         _make_folder(keep_tapes, "--keep-tapes")
+    _make_folder(order.data, "--data")
     quiet_console(order.data / "onrecord.log")
     screen = _Screen(Console(stderr=as_json, highlight=False), live=not as_json and sys.stdout.isatty(), silent=as_json)
     report = asyncio.run(_run(order, parsed, screen))

@@ -265,6 +265,7 @@ class Casework:
                 reached.label("reached"),
                 sweep_tries.c.state.label("try_state"),
                 sweep_tries.c.rule,
+                sweep_tries.c.again_at,
                 sweep_tries.c.source,
                 sweep_cases.c.state.label("sweep_state"),
                 sweep_cases.c.reason,

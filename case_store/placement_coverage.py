@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select
@@ -24,6 +25,7 @@ class NumberCoverage:
     standing: str
     reason: str | None
     source: str | None = None
+    until: datetime | None = None  # when a refusal ends, where its rule says so
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,7 @@ async def coverage_of(connection: AsyncConnection, placement: Placement, *, untr
             sweep_tries.c.state.label("try_state"),
             sweep_tries.c.rule,
             sweep_tries.c.source,
+            sweep_tries.c.again_at,
             sweep_cases.c.state.label("sweep_state"),
             sweep_cases.c.reason,
         )
@@ -107,19 +110,27 @@ async def coverage_of(connection: AsyncConnection, placement: Placement, *, untr
 
 
 def standing_of_pair(row: Any) -> NumberCoverage:
-    standing, reason, source = "pending", None, None
+    standing, reason, source, until = "pending", None, None, None
+    stopped = row.sweep_state == "stopped"
     if row.attempted:
         standing = "attempted"
-    elif row.try_state == "refused":
-        standing, reason, source = "refused", row.rule, row.source
+    elif row.try_state == "refused" and not (stopped and row.again_at is not None):
+        # A refusal that ends by itself keeps nothing back any more once the sweep of the case has been stopped.
+        standing, reason, source, until = "refused", row.rule, row.source, row.again_at
     elif row.state != "live":
         standing, reason = "skipped", f"number-{row.state}"
     elif row.case_state != "open":
         standing, reason = "skipped", f"case-{row.case_state}"
-    elif row.sweep_state == "stopped":
+    elif stopped:
         standing, reason = "skipped", row.reason or "sweep-stopped"
     elif row.try_state == "put-off":
         reason = "trunk-trouble"
     return NumberCoverage(
-        case_id=row.case_id, number_id=row.id, e164=row.e164, standing=standing, reason=reason, source=source
+        case_id=row.case_id,
+        number_id=row.id,
+        e164=row.e164,
+        standing=standing,
+        reason=reason,
+        source=source,
+        until=until,
     )

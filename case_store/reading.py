@@ -33,6 +33,7 @@ from case_store.tables import (
     verdicts,
 )
 from case_store.views import (
+    AUDIBLE_GAP_SECONDS,
     AttemptView,
     CaseRow,
     CaseView,
@@ -405,7 +406,7 @@ def _recording(row: Any) -> RecordingView:
         started_at=row["armed_at"],
         seconds=row["seconds"],
         sha256=row["sha256"],
-        gaps=len(row["gaps"] or ()),
+        gaps=sum(gap["seconds"] >= AUDIBLE_GAP_SECONDS for gap in row["gaps"] or ()),
         verdict=verdict if isinstance(verdict, str) else None,
         agent=row["agent"],
     )

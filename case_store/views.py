@@ -27,6 +27,10 @@ class Role(StrEnum):
     ADMIN = "admin"  # 系统管理员
 
 
+AUDIBLE_GAP_SECONDS = 0.06
+"""Three packets. The part of a packet's time before a call's first and after its last one is no fault of the line."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page(Generic[T]):
     """``after`` is the key to ask the next page with; None on the last one."""
@@ -140,7 +144,8 @@ class AttemptView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingView:
-    """The facts of one recording. ``gaps`` counts the stretches without packets that were filled with silence.
+    """The facts of one recording. ``gaps`` counts the stretches without packets that an ear may notice
+    (``AUDIBLE_GAP_SECONDS``); shorter ones stand in the manifest like all others.
 
     It exists from the moment its tape is armed; ``seconds`` and ``sha256`` are there once it is sealed.
     """

@@ -33,9 +33,15 @@ log = structlog.get_logger(__name__)
 
 ENTER_OUTCOME = "ENTER_OUTCOME"
 LEADER = "leader"
+_LEADING_ROLES = frozenset({"team_leader", "leader"})
 _WATCH_SECONDS = 1.0
 _GATE_SECONDS = 60.0
 _ENTER_WITHIN = timedelta(hours=4)
+
+
+def leads(user: User | None) -> bool:
+    """Whether this user sits on the floor as a leader: listens and takes over, but is never given a call by the dialer."""
+    return user is not None and user.role in _LEADING_ROLES
 
 
 class CollectorBarred(Refused):

@@ -35,6 +35,7 @@ from dialer.switchboard import CallInFlight, Switchboard
 
 log = structlog.get_logger(__name__)
 
+_UTC = ZoneInfo("UTC")
 _LOOK_AGAIN_SECONDS = 0.5
 _ENOUGH = 1000  # cases counted before dialing: more than any floor has lines
 _FRESH_SECONDS = 1.0  # what the store says is this old at most when a pacer decides twice a second
@@ -60,6 +61,7 @@ class CampaignRunner:
         make_pace_setter: Callable[[], PaceSetter],
         preview: PreviewDesk | None = None,
         scheduler: Scheduler | None = None,
+        zone: ZoneInfo = _UTC,
     ) -> None:
         self.campaign_id = campaign_id
         self._plan = plan
@@ -75,6 +77,7 @@ class CampaignRunner:
         self._preview = preview
         self._wake = asyncio.Event()
         self._scheduler = scheduler
+        self._zone = zone
         self._due_work: tuple[float, SweepStanding, datetime | None] | None = None
         self.mode = mode
         self.pace_setter: PaceSetter | None = None
@@ -310,9 +313,11 @@ class CampaignRunner:
         )
 
     async def explain(self) -> list[Gate]:
-        """Every gate with its count; the refusals are those in force now, as the store keeps them."""
+        """Every gate with its count; the refusals are those in force now, as the store keeps them. Times are the house's."""
         refused = await self._store.sweep.refusals(self.campaign_id, self._clock.now())
-        return explain(replace(await self.facts(whole=True), refused=refused))
+        facts = await self.facts(whole=True)
+        due = facts.next_permitted.astimezone(self._zone) if facts.next_permitted is not None else None
+        return explain(replace(facts, refused=refused, next_permitted=due))
 
     def calls(self) -> list[CallInFlight]:
         return [call for call in self._switchboard if call.campaign_id == self.campaign_id]

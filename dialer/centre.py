@@ -33,7 +33,7 @@ from config.clock import Clock, SystemClock
 from config.errors import BadInput, OnrecordError, Refused
 from config.settings import DeskSettings, Settings
 from dialer.aftercall import AfterCall, AfterCallOrder, Workshop
-from dialer.agents import Agents, CollectorBarred
+from dialer.agents import Agents, CollectorBarred, leads
 from dialer.call import CallId
 from dialer.campaign import CampaignRunner
 from dialer.campaigns import Mode
@@ -137,6 +137,7 @@ class Centre:
             else None,
             abandonment=Prompt(name="abandonment", path=abandonment_of(settings)),
             patience_seconds=settings.floor.patience_seconds,
+            desk_gone=lambda call, agent: self.controls.desk_gone(call, agent),
         )
         self.workshop = Workshop(settings, settings.vault.workers)
         self._sets = load_sets(settings.policy_sets)
@@ -355,9 +356,9 @@ class Centre:
 
     # Agents
 
-    async def seat(self, desk: DeskSettings, *, agent_id: str, name: str) -> Agent:
+    async def seat(self, desk: DeskSettings, *, agent_id: str, name: str, is_leader: bool = False) -> Agent:
         """Nail up an agent's desk and put the agent on the floor. Raises ``CollectorBarred``, ``NoDesk``, ``BadInput``."""
-        return await self.agents.seat(desk, agent_id=agent_id, name=name)
+        return await self.agents.seat(desk, agent_id=agent_id, name=name, is_leader=is_leader)
 
     async def open_floor(self) -> None:
         """Seat every desk of the settings. A phone that does not answer is logged and its agent stays offline.
@@ -369,7 +370,7 @@ class Centre:
             user = await self.agents.user_at(desk.name)
             agent_id, name = (desk.name, desk.name) if user is None else (user.name, user.display_name)
             try:
-                await self.seat(desk, agent_id=agent_id, name=name)
+                await self.seat(desk, agent_id=agent_id, name=name, is_leader=leads(user))
             except OnrecordError as error:
                 log.error("desk-not-seated", desk=desk.name, error_id=error.error_id, problem=error.problem)
                 self.agents.not_seated(agent_id)
@@ -429,6 +430,7 @@ class Centre:
             make_pace_setter=lambda: self._pace_setter(campaign.id),
             preview=self.preview,
             scheduler=self.scheduler if plan.redials else None,
+            zone=ZoneInfo(self.settings.timezone),
         )
         self.runners[campaign.id] = made
         return made
@@ -670,6 +672,8 @@ class Centre:
     def _agent_moved(self, agent: Agent, old: AgentState) -> None:
         self.journal.agent(agent, old.value)
         self.agents.moved(agent)
+        if agent.state is AgentState.READY:
+            self.switchboard.somebody_ready()
         for setter in self._pace_setters():
             setter.agent_moved(agent, old)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from case_store.store import CaseStore
+from case_store.verdict import Verdict
 from config.clock import Clock
 from config.errors import BadInput, Refused
 from config.identity import new_id
@@ -59,24 +60,39 @@ class ClickToCall:
             self._floor.agent(agent_id)
             raise BadInput("the agent is not free", field="agent", remedy="be ready at a connected desk, then click")
         call = None
+        said: list[Verdict | None] = []
+
+        async def no(verdict: Verdict | None) -> None:
+            said.append(verdict)
+
         try:
-            call = await self._dialing.place(candidate, self._plan(), call_id=call_id, agent=agent, purpose="manual")
+            call = await self._dialing.place(
+                candidate, self._plan(), call_id=call_id, agent=agent, purpose="manual", on_no=no
+            )
         finally:
             still = agent.state is AgentState.RESERVED and agent.call_id == call_id
             if call is None and still and self._switchboard.find(call_id) is None:
                 self._floor.release(agent_id)
         if call is None:
-            verdict = self._dialing.last_verdict
-            if verdict is not None and not verdict.allowed:
-                raise ClickRefused(
-                    f"{verdict.rule}: {verdict.figure} ({verdict.source})",
-                    field="number_id",
-                    remedy=f"permitted from {verdict.until.isoformat(timespec='minutes')}"
-                    if verdict.until
-                    else "never",
-                )
-            raise ClickRefused(self._dialing.problem or "the engine took no call", remedy="try again in a moment")
+            raise self._why_not(said)
         return call
+
+    def _why_not(self, said: list[Verdict | None]) -> ClickRefused:
+        """``said`` holds what the booking answered, and nothing when it was the engine that took no call."""
+        if not said:
+            return ClickRefused(self._dialing.problem or "the engine took no call", remedy="try again in a moment")
+        (verdict,) = said
+        if verdict is None:
+            return ClickRefused(
+                "another call to this person, case or number is under way",
+                field="number_id",
+                remedy="wait until it has ended",
+            )
+        return ClickRefused(
+            f"{verdict.rule}: {verdict.figure} ({verdict.source})",
+            field="number_id",
+            remedy=f"permitted from {verdict.until.isoformat(timespec='minutes')}" if verdict.until else "never",
+        )
 
     async def _campaign_of(self, placement_id: str) -> str:
         """The campaign that sweeps the case's placement; click-to-call's own where there is none."""

@@ -51,6 +51,7 @@ from recording.recordings import Recording
 
 SAMPLE = Path(__file__).parent / "simulated" / "sample"
 _TRUNK = re.compile(r"^sip:(?:(?P<user>[^@;]+)@)?(?P<host>\[[^\]]+\]|[^:;]+)(?::(?P<port>\d{1,5}))?$")
+_PHONE = re.compile(r"^sip:[^@\s;]+@(?:\[[^\]\s]+\]|[^@:;\s\[\]]+)(?::(?P<port>\d{1,5}))?(?:;[^\s@]+)?$")
 _DAYS = 4  # of the demo's own clock; whatever is not permitted by then is reported with its rule
 _BEGINS = time(16, 30)  # by the house clock: working hours both in China and in Europe, so that no case waits long
 
@@ -141,7 +142,8 @@ def trunk_of(text: str, settings: Settings | None) -> TrunkSettings:
 
 def read_desk(text: str, number: int) -> DeskSettings:
     """``sip:101@HOST:PORT`` → an agent's desk. Raises ``BadInput``."""
-    if not re.match(r"^sip:[^@\s]+@[^@\s]+$", text):
+    found = _PHONE.match(text)
+    if found is None or not 1 <= int(found["port"] or 5060) <= 65535:
         raise BadInput(
             "is no phone's address", field="--agent", shape=describe_shape(text), remedy="give sip:NAME@HOST:PORT"
         )

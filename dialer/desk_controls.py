@@ -6,13 +6,17 @@ which the wrong ear is open; what is heard is on the customer's tape. Refusals a
 
 from __future__ import annotations
 
+import structlog
+
 from case_store.network import HangupCause
-from config.errors import BadInput
+from config.errors import BadInput, OnrecordError
 from dialer.call import CallId, LegId
 from dialer.engine import SipEngine
 from dialer.floor import Agent, AgentState, Floor
 from dialer.parts import Part
 from dialer.switchboard import CallInFlight, CallJournal, Switchboard
+
+log = structlog.get_logger(__name__)
 
 
 class DeskControls:
@@ -63,15 +67,8 @@ class DeskControls:
         """The warm transfer's end: the guest keeps the customer, and owes the outcome; the agent is free."""
         call = self._own_call(agent_id)
         heir = self._floor.agent(self._consulted(call)[0])
-        others = [name for name in self.guests(call.call_id) if name != heir.id]
-        self._guests.pop(call.call_id, None)
-        call.agent_id = heir.id
-        call.agents_served.append(heir.id)
-        await self._engine.bridge(self._leg(call), self._desk(heir))
-        self._journal.bridged(call, heir)  # the books must know whose call it is: the outcome is the heir's
-        self._journal.noted(call, "transferred", by=agent_id, to=heir.id)
-        for name in (agent_id, *others):
-            self._release(name)
+        await self._inherit(call, heir, by=agent_id)
+        self._release(agent_id, call)
 
     # The leader's ear
 
@@ -95,7 +92,39 @@ class DeskControls:
     def ended(self, call: CallInFlight) -> None:
         """The customer is gone: guests are free at once, the call's own agent enters the outcome."""
         for name in self._guests.pop(call.call_id, {}):
-            self._release(name)
+            self._release(name, call)
+
+    # A phone dies in the middle
+
+    async def desk_gone(self, call: CallInFlight, agent: Agent) -> bool:
+        """A desk of this call is lost. Whether the customer still has an agent: the own one, or who was consulted.
+
+        Who waited while a guest was asked is not left waiting for a guest who is gone.
+        """
+        guests = self.guests(call.call_id)
+        if call.agent_id != agent.id:
+            if guests.pop(agent.id, None) is None:
+                return True
+            self._guests[call.call_id] = guests
+            try:
+                await self._rejoin(call, guests)
+            except OnrecordError as error:
+                # The own agent's phone went in the same moment; its own event follows.
+                log.info("not-rejoined", call=call.call_id, error_id=error.error_id)
+            return True
+        for name, part in guests.items():
+            heir = self._floor.agent(name)
+            if part not in (Part.ASIDE, Part.TALKS) or heir.leg is None:
+                continue
+            try:
+                await self._inherit(call, heir, by=agent.id)
+            except OnrecordError as error:
+                log.info("not-inherited", call=call.call_id, agent=name, error_id=error.error_id)
+            else:
+                return True
+        for name in self._guests.pop(call.call_id, {}):
+            self._release(name, call)
+        return False
 
     # Parts
 
@@ -117,22 +146,37 @@ class DeskControls:
             await self._engine.confer(self._leg(call), desks)
         except BaseException:
             for name in set(guests) - set(self.guests(call.call_id)):
-                self._release(name)
+                self._release(name, call)
             raise
         self._guests[call.call_id] = guests
         self._journal.noted(call, word, agents=" ".join(sorted(guests)))
 
+    async def _inherit(self, call: CallInFlight, heir: Agent, *, by: str) -> None:
+        """The heir keeps the customer and the others go; nothing has changed when the engine refuses."""
+        await self._engine.bridge(self._leg(call), self._desk(heir))
+        others = [name for name in self._guests.pop(call.call_id, {}) if name != heir.id]
+        call.agent_id = heir.id
+        call.agents_served.append(heir.id)
+        self._journal.bridged(call, heir)  # the books must know whose call it is: the outcome is the heir's
+        self._journal.noted(call, "transferred", by=by, to=heir.id)
+        for name in others:
+            self._release(name, call)
+
     async def _send_off(self, call: CallInFlight, names: list[str]) -> None:
         left = {name: part for name, part in self.guests(call.call_id).items() if name not in names}
+        await self._rejoin(call, left)
+        self._journal.noted(call, "left", agents=" ".join(names))
+        for name in names:
+            self._release(name, call)
+
+    async def _rejoin(self, call: CallInFlight, left: dict[str, Part]) -> None:
+        """Agent and customer hear each other again, with the guests who stay; a consultation that goes on stays aside."""
         assert call.agent_id is not None
         if left:
-            await self._arrange(call, Part.TALKS, left, "left")
+            await self._arrange(call, Part.ASIDE if Part.ASIDE in left.values() else Part.TALKS, left, "stays")
         else:
             await self._engine.bridge(self._leg(call), self._desk(self._floor.agent(call.agent_id)))
             self._guests.pop(call.call_id, None)
-            self._journal.noted(call, "left", agents=" ".join(names))
-        for name in names:
-            self._release(name)
 
     def _invite(self, name: str, call: CallInFlight) -> Agent:
         guest = self._floor.agent(name)
@@ -141,9 +185,9 @@ class DeskControls:
         self._floor.talking(name, call.call_id)
         return guest
 
-    def _release(self, name: str) -> None:
+    def _release(self, name: str, call: CallInFlight) -> None:
         agent = self._floor.agent(name)
-        if agent.state is AgentState.TALKING:
+        if agent.state is AgentState.TALKING and agent.call_id == call.call_id:  # not from whoever is next
             self._floor.wrap_up(name)
             self._floor.ready(name)
 

@@ -80,7 +80,6 @@ class Dialing:
         self._last_problem: str | None = None
         self._trouble_until = 0.0
         self.refused: Counter[str] = Counter()
-        self.last_verdict: Verdict | None = None
 
     @property
     def problem(self) -> str | None:
@@ -107,7 +106,6 @@ class Dialing:
         booking = await self._store.attempts.book(
             candidate, now, self._judge, node=self._node, purpose=purpose, agent_id=agent_id
         )
-        self.last_verdict = booking.verdict
         if booking.attempt is None:
             if on_no is not None:
                 await on_no(None if booking.busy else booking.verdict)

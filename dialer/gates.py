@@ -24,7 +24,7 @@ class GateFacts:
     trunks_down: dict[str, str] = field(default_factory=dict)
     recorder_problems: tuple[str, ...] = ()
     relay_up: bool = True
-    numbers_left: int = 0
+    numbers_left: int = 0  # cases whose next number may be tried now: one number of a case at a time
     numbers_resting: int = 0  # not now: another of the case is in flight, or the rule's time has not come
     refused: dict[str, int] = field(default_factory=dict)
     next_permitted: datetime | None = None
@@ -125,8 +125,10 @@ def explain(facts: GateFacts) -> list[Gate]:
             name="hours",
             holds_back=hours > 0 and facts.numbers_left == 0,
             count=hours,
-            detail_en=f"{hours} numbers are outside permitted hours; the next opens at {when}.",
-            detail_zh=f"{hours} 个号码不在许可时段内,最早 {when} 可拨。",
+            detail_en=f"{hours} numbers are outside permitted hours; the next opens at {when}."
+            if hours
+            else "No number is known to be outside permitted hours.",
+            detail_zh=f"{hours} 个号码不在许可时段内,最早 {when} 可拨。" if hours else "没有号码因时段受限。",
         ),
         Gate(
             name="caps",
@@ -140,7 +142,9 @@ def explain(facts: GateFacts) -> list[Gate]:
             name="numbers",
             holds_back=facts.numbers_left == 0,
             count=facts.numbers_left,
-            detail_en=f"{facts.numbers_left} numbers may be dialed now, {facts.numbers_resting} wait their turn.",
-            detail_zh=f"现在可拨 {facts.numbers_left} 个号码,{facts.numbers_resting} 个等待轮到。",
+            detail_en=f"{facts.numbers_left} cases have a number to try now, {facts.numbers_resting} wait their turn"
+            + (f" (the next at {when})." if facts.numbers_left == 0 and facts.next_permitted else "."),
+            detail_zh=f"现在可拨 {facts.numbers_left} 个案件,{facts.numbers_resting} 个等待轮到"
+            + (f"(最早 {when})。" if facts.numbers_left == 0 and facts.next_permitted else "。"),
         ),
     ]

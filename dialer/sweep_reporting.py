@@ -80,6 +80,7 @@ async def _placement(centre: Centre, report: ImportReport, numbers: dict[str, Ph
                 e164=one.e164,
                 channel=numbers[one.number_id].channel.value,
                 rule=one.reason or one.standing,
+                until=one.until,
             )
             for one in verdicts.values()
         ),

@@ -115,6 +115,7 @@ class Switchboard:
         announcement: Prompt | None,
         abandonment: Prompt,
         patience_seconds: float = 2.0,
+        desk_gone: Callable[[CallInFlight, Agent], Awaitable[bool]] | None = None,
     ) -> None:
         self._engine = engine
         self._floor = floor
@@ -124,6 +125,7 @@ class Switchboard:
         self._announcement = announcement
         self._abandonment = abandonment
         self._patience = patience_seconds
+        self._desk_gone = desk_gone
         self._calls: dict[LegId, CallInFlight] = {}
         self._ordered: dict[CallId, CallInFlight] = {}
         self._waiting: list[CallInFlight] = []
@@ -183,6 +185,11 @@ class Switchboard:
             self._waiting.pop(0)
             await self._connect(call, agent)
 
+    def somebody_ready(self) -> None:
+        """However an agent came free (a guest's consultation ended, a reservation came to nothing): who waits is served."""
+        if self._waiting:
+            self._spawn(self.agent_free())
+
     async def run(self) -> None:
         """Until the engine closes. An event that cannot be handled ends its call, never the loop."""
         async for event in self._engine.events():
@@ -192,8 +199,21 @@ class Switchboard:
                 log.error(
                     "switchboard", event_kind=type(event).__name__, error_id=error.error_id, problem=error.problem
                 )
+                await self._end_after_fault(event)
+            except Exception as error:  # a fault of ours: one customer's, not the floor's
+                log.error("switchboard", event_kind=type(event).__name__, error=type(error).__name__, exc_info=error)
+                await self._end_after_fault(event)
         while self._tasks:
             await asyncio.gather(*self._tasks)
+
+    async def _end_after_fault(self, event: EngineEvent) -> None:
+        """Whoever is on the line would hear nobody from now on: never silence."""
+        if isinstance(event, RelayState | TrunkState | LegEnded) or event.leg not in self._calls:
+            return
+        try:
+            await self._engine.hangup(event.leg, HangupCause.TEMPORARY_FAILURE)
+        except OnrecordError as error:
+            log.error("not-ended-after-fault", leg=event.leg, error_id=error.error_id, problem=error.problem)
 
     async def _take(self, event: EngineEvent) -> None:
         if isinstance(event, RelayState):
@@ -327,6 +347,10 @@ class Switchboard:
             await self._engine.play(call.leg, self._abandonment)
         except UnknownLeg:
             log.info("abandoned-call-ended-first", call=call.call_id)
+        except OnrecordError as error:
+            # Nobody and no message: the line goes down rather than stay silent.
+            log.error("message-not-played", call=call.call_id, error_id=error.error_id, problem=error.problem)
+            await self._engine.hangup(call.leg, HangupCause.ABANDONED)
 
     async def _prompt_finished(self, call: CallInFlight, event: PromptFinished) -> None:
         self._journal.noted(call, "prompt", name=event.prompt, completed=event.completed)
@@ -379,11 +403,12 @@ class Switchboard:
         call = self._ordered.get(call_id) if call_id is not None else None
         if call is None or call.answered_at is None:
             return
+        self._journal.noted(call, "desk-lost", agent=agent.id)
+        if self._desk_gone is not None and await self._desk_gone(call, agent):
+            return
         if call.agent_id != agent.id:
             # A leader who listened, or whoever was consulted: the customer still has an agent.
-            self._journal.noted(call, "desk-lost", agent=agent.id)
             return
-        self._journal.noted(call, "desk-lost", agent=agent.id)
         call.agent_id = None
         if (other := self._floor.reserve(call.call_id)) is not None:
             await self._connect(call, other)

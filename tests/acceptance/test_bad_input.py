@@ -40,6 +40,7 @@ WRONG = {
     "trunk port": (["--trunk", "sip:127.0.0.1:70000"], "bad-trunk"),
     "sample to a stranger": (["--trunk", "sip:192.0.2.1:5060"], "bad-input"),
     "agent": (["--agent", "101"], "bad-input"),
+    "agent's port": (["--agent", "sip:101@127.0.0.1:99999"], "bad-input"),
     "data": (["--placement", "{files}/good.csv", "--data", "{files}/good.csv/x"], "bad-input"),
     "kept": (["--placement", "{files}/good.csv", "--keep-tapes", "/dev/null/x"], "bad-input"),
     "lines": (["--lines", "0"], "bad-input"),
@@ -67,6 +68,19 @@ def test_wrong_input_is_named(
     assert error["remedy"]
     assert not list(data.glob("*"))
     assert sorted(path.name for path in tmp_path.iterdir()) in (["files"], ["data", "files"])
+
+
+@pytest.mark.parametrize(
+    ("words", "help_of"),
+    [(["demo", "stray"], "demo"), (["campaign", "explain"], "campaign explain"), (["simulate", "nothing"], "simulate")],
+)
+def test_the_remedy_is_a_command_that_exists(
+    words: list[str], help_of: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*words, "--json"]) == 2
+    remedy = json.loads(capsys.readouterr().err)["error"]["remedy"]
+    assert remedy == f"see onrecord {help_of} --help"
+    assert run([*help_of.split(), "--help"]) == 0
 
 
 def test_a_person_is_told_in_words(tmp_path: Path) -> None:

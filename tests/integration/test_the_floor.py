@@ -32,7 +32,7 @@ from config.settings import (
     VaultSettings,
 )
 from dialer.agents import CollectorBarred, OutcomeOwed
-from dialer.call import CallOrder
+from dialer.call import CallId, CallOrder
 from dialer.campaign import CampaignRunner
 from dialer.campaigns import Mode
 from dialer.centre import Centre, CentreParts
@@ -440,10 +440,57 @@ async def test_the_floor_opens_with_the_user_of_each_desk_and_only_those_who_may
                 valid_until=now.date() + timedelta(days=300),
                 recorded_by="compliance",
             )
+        leader = await people.add_user("team_leader", now, display_name="王组长", role="team_leader")
+        for kind in ("criminal-record", "credit-record", "rules-training"):
+            await people.record_vetting(
+                leader.id,
+                kind,
+                now,
+                reference=at.settings.workflow.collector_rules,
+                valid_from=now.date() - timedelta(days=2),
+                valid_until=now.date() + timedelta(days=300),
+                recorded_by="compliance",
+            )
         await at.centre.open_floor()
-        assert [(one.id, one.name, one.desk, one.state) for one in at.centre.floor] == [
-            ("collector", "李娜", "collector", AgentState.READY)
+        assert sorted((one.id, one.name, one.desk, one.state, one.is_leader) for one in at.centre.floor) == [
+            ("collector", "李娜", "collector", AgentState.READY, False),
+            ("team_leader", "王组长", "team_leader", AgentState.READY, True),
         ]
+        at.centre.floor.pause("collector", "meal")
+        assert at.centre.floor.reserve(CallId("call_1")) is None  # the dialer gives a leader no customer
+
+
+async def test_a_click_says_what_refuses_it_and_not_what_refused_anothers(tmp_path: Path) -> None:
+    """Two agents click in one moment: one on a number that may not be called, one on a person who is being called."""
+    stays: Script = (Provisional(after=0.05), Answer(after=0.1), Release(after=3))
+    at = House(tmp_path, lambda _order: stays, FloorSettings())
+    async with at.opened() as centre:
+        now = at.clock.now()
+        await load(
+            centre.store,
+            tmp_path,
+            now,
+            case_line("C1", mobile="13900000001", relative="13900000002"),
+            case_line("C2", mobile="13900000003"),
+        )
+        for n in range(3):
+            await centre.seat(DeskSettings(name=f"desk-{n}", uri="sip:d@memory"), agent_id=f"agent-{n}", name="A")
+        lines = sorted(await centre.store.cases.list(limit=10), key=lambda one: one.case.client_ref)
+        pages = [await centre.store.cases.page(line.case.id) for line in lines]
+        own = {page.line.case.id: next(n for n in page.numbers if n.channel is Channel.MOBILE) for page in pages}
+        relative = next(number for number in pages[0].numbers if number.channel is not Channel.MOBILE)
+        first, second = (line.case.id for line in lines)
+        await centre.call_now("agent-0", second, own[second].id)
+        third_party, under_way = await asyncio.gather(
+            centre.call_now("agent-1", first, relative.id),
+            centre.call_now("agent-2", second, own[second].id),
+            return_exceptions=True,
+        )
+        assert isinstance(third_party, ClickRefused)
+        assert third_party.problem.startswith("gbt45251-third-party")
+        assert isinstance(under_way, ClickRefused)
+        assert "under way" in under_way.problem
+        assert {centre.floor.agent(f"agent-{n}").state for n in (1, 2)} == {AgentState.READY}
 
 
 async def test_the_mode_is_switched_while_running_and_explain_says_so(tmp_path: Path) -> None:

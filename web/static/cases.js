@@ -75,9 +75,22 @@ function actionWords(action) {
     PRESS_AGAIN: ["再次施压", "Press again"],
     CONTACT_AGAIN: ["再次联系", "Contact again"],
     LOOK_UP: ["电话查找", "Phone look-up"],
+    ENTER_OUTCOME: ["录入通话结果", "Enter the call's outcome"],
     VISIT: ["外访", "Visit"],
     HOLD: ["停催转合规", "Hold for compliance"],
     SETTLE_PROMISE: ["核对还款", "Settle the promise"],
+    PROGRESS_CALL: ["筹款进度", "Ask how the funds come along"],
+    CALL_CONTACT: ["跟进第三人", "Call the contact"],
+    CALL_BACK: ["约定回拨", "Call back as agreed"],
+    REQUEST_REGISTRY: ["调户籍", "Request the registry"],
+    PROPOSE_VISIT: ["建议外访", "Propose a visit"],
+    APPROVE_VISIT: ["审批外访单", "Approve the visit"],
+    CONFIRM_FRAUD: ["冒办核实", "Confirm the fraud claim"],
+    SIGN_DECLARATION: ["签未申办声明", "Sign the declaration"],
+    SEND_PACKET: ["冒办材料送银行", "Send the packet to the bank"],
+    AWAIT_BANK: ["等银行回复", "Await the bank"],
+    REVIEW_HOLD: ["合规处理", "Review by compliance"],
+    DECIDE: ["主管处理", "For the leader to decide"],
   };
   const code = action.action.toUpperCase().replaceAll("-", "_");
   const text = code.toLowerCase().replaceAll("_", " ");
@@ -114,7 +127,7 @@ function nextCard(actions) {
     h("h2", {}, label("case.next")),
     actions.map((action) => [
       h("div", { class: "next-action" }, pair(...actionWords(action))),
-      h("dl", {}, h("dt", {}, label("case.window")), h("dd", {}, when(action.earliest), " – ", when(action.latest)), h("dt", {}, label("case.owner")), h("dd", {}, word("role", action.owner)), h("dt", {}, label("case.why")), h("dd", {}, h("div", { class: "reason" }, pair(action.reason_zh, action.reason_en))), action.escalation && [h("dt", {}, label("case.escalation")), h("dd", {}, action.escalation)]),
+      h("dl", {}, h("dt", {}, label("case.window")), h("dd", {}, when(action.earliest), " – ", when(action.latest)), h("dt", {}, label("case.owner")), h("dd", {}, word("role", action.owner)), h("dt", {}, label("case.why")), h("dd", {}, h("div", { class: "reason" }, pair(action.reason_zh, action.reason_en))), action.escalation && [h("dt", {}, label("case.escalation")), h("dd", {}, word("role", action.escalation))]),
     ]),
   );
 }

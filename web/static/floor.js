@@ -166,7 +166,7 @@ export async function campaignsView(app, place) {
     const figure = (name, value, tone) => h("div", { class: "figure", "data-tone": tone }, h("b", {}, String(value)), label(`camp.${name}`));
     const all = one.attempted + one.remaining;
     return h("section", { class: "card campaign", "data-campaign": one.id },
-      h("div", { class: "campaign-head" }, h("div", {}, h("h2", {}, one.name, " ", pill("state", one.state)), h("p", { class: "quiet" }, `${one.client} · ${one.mode}`)), h("div", { class: "campaign-buttons" }, h("button", { type: "button", class: "plain", onclick: explain }, label("camp.why")), button)),
+      h("div", { class: "campaign-head" }, h("div", {}, h("h2", {}, one.name, " ", pill("state", one.state)), h("p", { class: "quiet" }, `${one.client} · `, label(`mode.${one.mode}`))), h("div", { class: "campaign-buttons" }, h("button", { type: "button", class: "plain", onclick: explain }, label("camp.why")), button)),
       h("progress", { max: String(all || 1), value: String(one.attempted), "aria-label": plain("camp.attempted") }),
       h("div", { class: "figures" }, figure("now", one.calls_now), figure("attempted", one.attempted), figure("remaining", one.remaining), figure("answered", one.answered), figure("abandoned", one.abandoned, one.abandoned ? "bad" : ""), figure("lines", one.lines), figure("agents", one.agents)),
       why);

@@ -381,6 +381,11 @@ export const WORDS = {
     "data-clerk": ["资料员", "Data clerk"],
     admin: ["管理员", "Administrator"],
     dialer: ["外呼系统", "Dialer"],
+    leader: ["组长", "Team leader"],
+    "team-leader": ["组长", "Team leader"],
+    "field-team": ["外访组", "Field team"],
+    "data-clerk+compliance": ["资料员、合规", "Data clerk and compliance"],
+    "bank-liaison+compliance": ["银行联络、合规", "Bank liaison and compliance"],
     system: ["系统", "System"],
   },
   gate: {

@@ -8,8 +8,9 @@ import pytest
 
 from case_store.network import HangupCause
 from config.errors import BadInput
-from dialer.call import CallId, DeskOrder
+from dialer.call import CallId, DeskOrder, LegId
 from dialer.desk_controls import DeskControls
+from dialer.engine import UnknownLeg
 from dialer.engines.scripted import Answer, Script
 from dialer.floor import AgentState
 from dialer.parts import Part
@@ -102,3 +103,80 @@ async def test_the_dialer_gives_no_customer_to_a_leader(tmp_path: Path) -> None:
         _call, _controls = await in_a_call(at)
         at.floor.pause("a1", "meal")
         assert at.floor.reserve(CallId("call_2")) is None
+
+
+async def lose(at: House, name: str) -> None:
+    leg = at.floor.agent(name).leg
+    assert leg is not None
+    await at.engine.hangup(leg)
+    await at.clock.advance(0.1)
+
+
+async def with_desks_told(at: House) -> tuple[CallInFlight, DeskControls]:
+    call, controls = await in_a_call(at)
+    at.switchboard._desk_gone = controls.desk_gone
+    return call, controls
+
+
+async def test_who_is_consulted_keeps_the_customer_when_the_agents_phone_dies(tmp_path: Path) -> None:
+    async with house(tmp_path, TALKS) as at:
+        call, controls = await with_desks_told(at)
+        await controls.consult("a0", "a1")
+        await lose(at, "a0")
+        assert (call.agent_id, call.agents_served, call.abandoned) == ("a1", ["a0", "a1"], False)
+        assert at.floor.agent("a1").state is AgentState.TALKING
+        assert controls.guests(call.call_id) == {}
+
+
+async def test_a_listener_inherits_nothing_and_is_freed_when_the_customer_goes_to_another(tmp_path: Path) -> None:
+    async with house(tmp_path, TALKS) as at:
+        call, controls = await with_desks_told(at)
+        await controls.listen("boss", "a0")
+        await lose(at, "a0")
+        assert call.agent_id == "a1"
+        assert controls.guests(call.call_id) == {}
+        assert at.floor.agent("boss").state is AgentState.READY
+
+
+async def test_a_customer_does_not_wait_for_a_guest_whose_phone_died(tmp_path: Path) -> None:
+    """During the consultation the customer hears neither: agent and customer are joined again at once."""
+    async with house(tmp_path, TALKS) as at:
+        call, controls = await with_desks_told(at)
+        await controls.consult("a0", "a1")
+        joined: list[tuple[object, object]] = []
+        bridge = at.engine.bridge
+
+        async def kept(customer: LegId, agent: LegId) -> None:
+            joined.append((customer, agent))
+            await bridge(customer, agent)
+
+        at.engine.bridge = kept  # type: ignore[method-assign]
+        await lose(at, "a1")
+        assert controls.guests(call.call_id) == {}
+        assert joined == [(call.leg, at.floor.agent("a0").leg)]
+        assert at.floor.agent("a0").state is AgentState.TALKING
+        await controls.hold("a0", True)  # the call is the agent's own still
+
+
+async def test_a_guest_who_is_gone_inherits_no_call(tmp_path: Path) -> None:
+    """Between the phone's death and its event: the transfer is refused and nothing has changed."""
+    async with house(tmp_path, TALKS) as at:
+        call, controls = await in_a_call(at)
+        await controls.consult("a0", "a1")
+        leg = at.floor.agent("a1").leg
+        assert leg is not None
+        await at.engine.hangup(leg)
+        with pytest.raises(UnknownLeg):
+            await controls.hand_over("a0")
+        assert (call.agent_id, call.agents_served) == ("a0", ["a0"])
+        assert controls.guests(call.call_id) == {"a1": Part.ASIDE}
+
+
+async def test_a_guest_who_came_back_to_another_call_is_not_torn_from_it(tmp_path: Path) -> None:
+    async with house(tmp_path, TALKS) as at:
+        call, controls = await in_a_call(at)
+        await controls.listen("boss", "a0")
+        boss = at.floor.agent("boss")
+        boss.call_id = CallId("call_another")
+        controls.ended(call)
+        assert boss.state is AgentState.TALKING

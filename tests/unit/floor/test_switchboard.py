@@ -12,6 +12,7 @@ from typing import Any
 
 from case_store.network import HangupCause
 from config.clock import SystemClock, VirtualClock
+from config.errors import Unhealthy
 from config.settings import RecordingSettings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import Prompt
@@ -245,3 +246,48 @@ async def test_no_answer_waits_for_anothers_announcement(tmp_path: Path) -> None
         assert [call.bridged_at for call in calls] == [call.answered_at for call in calls]
         assert at.journal.words.count("bridged") == 2
         SlowToPlay.read.set()
+
+
+class CannotPlay(ScriptedEngine):
+    async def play(self, leg: LegId, prompt: Prompt) -> None:
+        if prompt == ABANDONMENT:
+            raise Unhealthy("the message cannot be read", remedy="see its path")
+
+
+async def test_a_message_that_cannot_be_played_ends_the_call_instead_of_silence(tmp_path: Path) -> None:
+    async with house(tmp_path, ANSWERS, engine_kind=CannotPlay) as at:
+        call = await at.call(1)
+        await at.clock.advance(5.5)
+        [(ended, event)] = at.ended
+        assert (ended, event.cause) == (call, HangupCause.ABANDONED)
+        assert (event.at - call.answered_at).total_seconds() < 2.5  # type: ignore[operator]
+
+
+class CannotBridge(ScriptedEngine):
+    async def bridge(self, customer: LegId, agent: LegId) -> None:
+        raise RuntimeError("a fault of ours")
+
+
+async def test_a_fault_of_ours_ends_its_call_and_not_the_floor(tmp_path: Path) -> None:
+    async with house(tmp_path, ANSWERS, engine_kind=CannotBridge) as at:
+        await at.seat(1)
+        await at.call(1)
+        await at.clock.advance(4)
+        assert [event.answered for _call, event in at.ended] == [True]
+        await at.call(2)  # the events go on: nobody is free now, and this one hears the message
+        await at.clock.advance(6)
+        assert at.ended[-1][1].cause is HangupCause.ABANDONED
+
+
+async def test_however_an_agent_comes_free_who_waits_is_served(tmp_path: Path) -> None:
+    async with house(tmp_path, ANSWERS) as at:
+        at.floor._on_move = lambda agent, old: agent.state is AgentState.READY and at.switchboard.somebody_ready()
+        await at.seat(1)
+        assert at.floor.reserve(CallId("call_9")) is not None
+        call = await at.call(1)
+        await at.clock.advance(4)
+        assert call.waited
+        at.floor.release("a0")  # the other call came to nothing
+        await at.clock.advance(0.1)
+        assert call.agents_served == ["a0"]
+        await at.clock.advance(5)
