@@ -47,7 +47,22 @@ class Cell:
     cancels: bool = True
     announced: bool = False
     goal: float = 0.3
-    least: int = 1  # days before any other cell is looked at again
+
+    @property
+    def least(self) -> int:
+        """Days before the cells that have as many are looked at again: one tells nothing of its own error."""
+        return {1: 8, 3: 4}.get(self.agents, 2)
+
+    def wanted(self, bound: dict[str, float]) -> float | None:
+        """The figure to reach, in %; None where it is a share of drops. ``bound`` as kept in pacing_bound.json."""
+        if self.group == "table" and self.pacer == "hazard":
+            return FIRST[self.agents, self.rate]
+        if self.group == "varying":
+            return VARYING_TARGET[self.agents]
+        if self.group == "markov":
+            best = bound.get(f"{self.agents} {self.rate} 0.03")
+            return None if best is None else best * (0.993 if self.agents <= 3 else 0.985)
+        return None
 
     @property
     def key(self) -> str:

@@ -58,15 +58,16 @@ class Sum:
 
 def simulate(until: float, days: Days) -> None:
     todo = cells()
+    bound = _known_bounds()
     spent = 0.0
     while time.monotonic() < until:
-        waiting = [(_want(cell, index, days.get(cell.key, [])), index) for index, cell in enumerate(todo)]
+        waiting = [(_want(cell, index, days.get(cell.key, []), bound), index) for index, cell in enumerate(todo)]
         want, index = max(waiting)
         if want <= 1.0:
             break
         cell = todo[index]
         kept = days.setdefault(cell.key, [])
-        batch = 8 if cell.agents <= 3 and len(kept) >= cell.least else 1
+        batch = 4 if cell.agents <= 3 else 1
         for _ in range(batch):
             started = time.process_time()
             day = run_day(FastFloor(cell.scenario(), 1000 + len(kept)), cell.make_pacer())
@@ -89,16 +90,24 @@ def simulate(until: float, days: Days) -> None:
     _save(days)
 
 
-def _want(cell: Cell, index: int, kept: list[dict[str, Any]]) -> float:
-    """How far from enough: above 1 is not enough, and the least days come first."""
+def _want(cell: Cell, index: int, kept: list[dict[str, Any]], bound: dict[str, float]) -> float:
+    """How far from enough: above 1 is not enough, and the least days come first. Where the verdict is plain already
+    the minutes are better spent elsewhere."""
     if cell.pacer != "hazard":  # published figures exist: these come when the rest is nearly good enough
         return 0.0 if len(kept) >= 2 else 1.5
     if len(kept) < cell.least:
         return 1000.0 - index
-    spread = EXPECTED_SPREAD[cell.agents]
-    if len(kept) > 3:
-        spread = Sum(kept).se * math.sqrt(len(kept))
-    return (spread / cell.goal) ** 2 / len(kept)
+    found = Sum(kept)
+    spread = EXPECTED_SPREAD[cell.agents] if len(kept) <= 3 else found.se * math.sqrt(len(kept))
+    want = (spread / cell.goal) ** 2 / len(kept)
+    wanted = cell.wanted(bound)
+    error = spread / math.sqrt(len(kept))
+    if wanted is not None and abs(found.mean - wanted) > _PLAIN * error:
+        want /= _PLAIN**2
+    return want
+
+
+_PLAIN = 4.0  # standard errors from the figure wanted
 
 
 def _save(days: Days) -> None:
@@ -133,11 +142,17 @@ def load() -> Days:
 _LOWER, _UPPER = 0.026, 0.03  # the bound is all but straight between them
 
 
+def _known_bounds() -> dict[str, float]:
+    kept = RESULTS / "pacing_bound.json"
+    known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    return known
+
+
 def bounds(days: Days) -> dict[tuple[int, float], tuple[float, float]]:
     """The Markov bound at 2.6% and 3%, in %, of the cells that have days; merged for 30 agents and more. Kept in a
     file, for 100 agents take a minute each."""
     kept = RESULTS / "pacing_bound.json"
-    known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
+    known = _known_bounds()
     for agents in AGENTS:
         for rate in RATES:
             if Cell(group="markov", agents=agents, rate=rate, cancels=False).key not in days:
@@ -163,8 +178,9 @@ def report(days: Days) -> str:
         return Sum(days.get(cell.key, []))
 
     best = bounds(days)
+    known = _known_bounds()
     out = ["# Predictive pacing: the comparison", "", _machine(), ""]
-    short = [cell for index, cell in enumerate(cells()) if _want(cell, index, days.get(cell.key, [])) > 1.0]
+    short = [cell for index, cell in enumerate(cells()) if _want(cell, index, days.get(cell.key, []), known) > 1.0]
     if short:
         out += [
             (

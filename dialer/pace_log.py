@@ -81,24 +81,37 @@ class PaceLog:
 
 
 def replay(path: Path, restore: Callable[[dict[str, Any]], Pacer]) -> Iterator[tuple[int, Pace, Pace]]:
-    """(line, what was decided, what the same pacer decides now) for every decision of a file. Raises BadInput."""
+    """(line, what was decided, what the same pacer decides now) for every decision of a file. Raises BadInput.
+
+    A last line that was torn when the power went is left out."""
     pacer: Pacer | None = None
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
+            if not line.endswith("\n"):
+                return
             try:
                 record = json.loads(line)
             except ValueError:
                 raise BadInput("is no line of a pace log", field=f"line {number}", remedy="give a whole file") from None
-            if "pacer" in record:
-                pacer = restore(record["pacer"])
-            elif pacer is None:
-                raise BadInput("does not begin with a pacer", field="line 1", remedy="give a whole file")
-            elif "e" in record:
-                pacer.observe(_event(record))
-            else:
-                view = FloorView.from_record(record["view"])
-                again = pacer.decide(view, record["now"])
-                yield number, _pace(record["pace"]), _pace(json.loads(json.dumps(again.as_record(), default=float)))
+            try:
+                if "pacer" in record:
+                    pacer = restore(record["pacer"])
+                    continue
+                if pacer is None:
+                    raise BadInput("does not begin with a pacer", field="line 1", remedy="give a whole file")
+                if "e" in record:
+                    pacer.observe(_event(record))
+                    continue
+                then, now, view = _pace(record["pace"]), record["now"], FloorView.from_record(record["view"])
+            except (KeyError, TypeError, AttributeError) as wrong:
+                raise BadInput(
+                    "was written by another version",
+                    field=f"line {number}",
+                    shape=type(wrong).__name__,
+                    remedy="replay it with the version that wrote it",
+                ) from wrong
+            again = pacer.decide(view, now)
+            yield number, then, _pace(json.loads(json.dumps(again.as_record(), default=float)))
 
 
 def _event(record: dict[str, Any]) -> PacingEvent:

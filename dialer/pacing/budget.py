@@ -48,6 +48,7 @@ class Budget:
         self._recent: deque[tuple[float, bool]] = deque()
         self._recent_drops = 0
         self._begun: float | None = None
+        self._most_answers = math.inf  # in half an hour, with the agents there are
 
     @property
     def threshold(self) -> float:
@@ -68,6 +69,11 @@ class Budget:
         # one agent's few drops teach little in a day: start from caution
         self._happened = max(self._happened, self._predicted * (1.0 + 0.5 / max(1.0, agents)))
         self.log_threshold = math.log(min(_HIGHEST, self.target * (1.5 + min(2.0, 6.0 / max(1.0, agents)))))
+
+    def can_answer(self, half_hour: float) -> None:
+        """So many customers the agents who are there can talk to in half an hour: when half of them leave, what was
+        answered before they did lets nobody drop more."""
+        self._most_answers = half_hour
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -106,9 +112,10 @@ class Budget:
         self._forget(now)
         if self._recent_drops < _WINDOW_LEAST / 2.0:
             return 1.0
-        answers = len(self._recent) - self._recent_drops
+        answers: float = len(self._recent) - self._recent_drops
         elapsed = max(300.0, min(_WINDOW, now - (self._begun if self._begun is not None else now)))
-        may = max(_WINDOW_LEAST, _WINDOW_SHARE * self.target * answers * _WINDOW / elapsed)
+        answers = min(answers * _WINDOW / elapsed, self._most_answers)
+        may = max(_WINDOW_LEAST, _WINDOW_SHARE * self.target * answers)
         return min(1.0, max(0.0, (may - self._recent_drops) / (_WINDOW_SOFT * may)))
 
     def _remember(self, at: float, drop: bool) -> None:
@@ -134,6 +141,7 @@ class Budget:
             "happened": self._happened,
             "recent": [list(one) for one in self._recent],
             "begun": self._begun,
+            "most_answers": self._most_answers if math.isfinite(self._most_answers) else None,
         }
 
     @classmethod
@@ -146,4 +154,6 @@ class Budget:
         made._recent_drops = sum(drop for _, drop in made._recent)
         made._debt = record["debt"]
         made._begun = record["begun"]
+        if record["most_answers"] is not None:
+            made._most_answers = record["most_answers"]
         return made

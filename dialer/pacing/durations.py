@@ -32,6 +32,7 @@ class Durations:
         self._own_scale = own_scale
         self._keep = math.exp(-1.0 / memory)
         self._mass = _prior(cv) * weight
+        self._total = float(self._mass.sum())
         self._grain = 1.0
         self._sum, self._count = scale * weight, weight
 
@@ -45,14 +46,16 @@ class Durations:
         place = (math.log(seconds / self.scale) - _LOW) / _STEP
         self._grain /= self._keep  # growing what comes is the same as shrinking what was
         self._mass[min(max(int(place), 0), len(self._mass) - 1)] += self._grain
+        self._total += self._grain
         if self._grain > 1e9:
             self._mass /= self._grain
             self._grain = 1.0
+            self._total = float(self._mass.sum())
 
     @property
     def weight(self) -> float:
         """Observations remembered, the prior's included."""
-        return float(self._mass.sum()) / self._grain
+        return self._total / self._grain
 
     def distribution(self, seconds: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
         """P(duration <= seconds), for each; below 1 everywhere."""
@@ -69,6 +72,7 @@ class Durations:
         return math.sqrt(max(0.0, float(share @ _MIDDLES**2) / mean**2 - 1.0))
 
     def as_record(self) -> dict[str, Any]:
+        self._total = float(self._mass.sum())  # one restored from this counts afresh as well
         return {
             "scale": self.scale,
             "seen": self.seen,
@@ -86,6 +90,7 @@ class Durations:
         made.scale, made.seen = record["scale"], record["seen"]
         made._own_scale, made._keep = record["own_scale"], record["keep"]
         made._mass = np.asarray(record["mass"], dtype=float)
+        made._total = float(made._mass.sum())
         made._grain = record["grain"]
         made._sum, made._count = record["sum"], record["count"]
         return made

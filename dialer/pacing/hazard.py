@@ -31,9 +31,11 @@ from dialer.pacing.state import (
     Unanswered,
     WrapEnded,
 )
+from dialer.pacing.switching import SwitchingRate
 from dialer.pacing.tables import Array, Tables, build_tables
 from dialer.pacing.tracking import RateTracker
 
+USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
 BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
 _CANCEL_OVER = 0.5  # a ringing call whose answer would more likely than not be dropped
 _MOST = 400  # calls in one decision
@@ -41,8 +43,13 @@ _ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tel
 _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
 _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
+HALF_HOUR = 1800.0
+_BUSY = 0.9  # of the agents' time that may be counted on
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
+_CAUTION = 0.6  # how much likelier an answer is taken to be where all agents come at once
+_DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
+_USUAL_IDLE, _USUAL_SHARE = 1.5, 0.1
 _FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
 _ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
 _HESITATION = -0.08  # before that, it must come nearer
@@ -80,11 +87,11 @@ class HazardPacer:
         self._patience = patience
         self._cancels = cancels
         self._horizons = horizons
-        self._chance = RateTracker(1.0)
+        self._chance = SwitchingRate(1.0)
         self._ring = Durations(15.0, 0.8, 6.0, 2000.0)
         self._silent = Durations(30.0, 0.5, 3.0, 2000.0)
-        self._talk = Durations(90.0, 1.0, 10.0, 3000.0, own_scale=False)
-        self._talk_pace = RateTracker(1.0 / 90.0, 1.5, (30.0, 100.0, 400.0, 1600.0))
+        self._talk = Durations(USUAL_TALK, 1.0, 10.0, 3000.0, own_scale=False)
+        self._talk_pace = SwitchingRate(1.0, 1.5)  # talks ended for one expected at the usual length
         self._wrap = Durations(15.0, 0.8, 6.0, 400.0)
         self._settled = RateTracker(1.0)
         self._placed: dict[CallKey, _Dial] = {}  # in order of placement
@@ -93,7 +100,7 @@ class HazardPacer:
         self._expected = 0.0  # answers expected at factor 1 since the last sample
         self._answers = 0
         self._talk_ends = 0
-        self._answer_exposure = self._talk_exposure = 0.0
+        self._answer_exposure = self._talk_exposure = self._answer_seconds = self._talk_seconds = 0.0
         self._agents = 1.0
         self._returns = 1.0  # share of agents who get ready after wrap-up instead of going away
         self._fresh = 0.0
@@ -114,20 +121,18 @@ class HazardPacer:
         answer = self._answer_chances(view, tables)
         cancel = self._would_drop(view, fixed, free.beside, answer) if self._cancels else ()
         room = self._budget.half_hour_room(now)
-        limit = max(room * self._budget.threshold, _FREE * self._budget.target) * float(tables.weights.sum())
+        limit = max(room * self._budget.threshold, _FREE * self._budget.target) * tables.mass
         most = _MOST if view.room is None else min(_MOST, view.room)
         ahead = self._horizons
-        nobody = fixed <= 0 and float(tables.weights @ (1.0 - free.chances).prod(axis=0)) > limit
+        nobody = fixed <= 0 and float(tables.weights @ np.multiply.reduce(1.0 - free.chances)) > limit
         exact = self._exact_place(view, room)
         if exact is not None:
             most, limit, nobody = min(most, exact), math.inf, False
-        risks = (
-            []
-            if nobody
-            else odds.risks(
-                fixed, free, answer[:, :ahead], new_chance * tables.gain[0, :ahead], tables.weights, most, limit
-            )
-        )
+        before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
+        swell = 1.0 + (_CAUTION + _DOUBTED * self._doubt) * self._crowd(fixed, view.agents)
+        if swell > 1.0 and exact is None:
+            before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
+        risks = [] if nobody else odds.risks(fixed, free, before, new, tables.weights, most, limit)
         if view.agents == view.leaving:
             risks = []
         binding = "risk"
@@ -155,6 +160,16 @@ class HazardPacer:
             },
         )
 
+    @staticmethod
+    def _crowd(fixed: int, agents: int) -> float:
+        """The share of those who are free that is more than the usual few, 0 to 1: a shift begins, a break ends. Such
+        moments are when answer rates jump as well, and calls for all of them at once would be answered before the jump
+        is seen; a part of them a few seconds later costs little."""
+        usual = _USUAL_IDLE + _USUAL_SHARE * agents
+        if fixed <= usual or agents <= MOST_AGENTS:
+            return 0.0
+        return (fixed - usual) / fixed * min(1.0, (agents - MOST_AGENTS) / MOST_AGENTS)
+
     def _exact_place(self, view: FloorView, room: float) -> int | None:
         """What the optimum of a small floor without memory places; None where it is not known or does not apply."""
         agents = view.agents - view.leaving
@@ -176,27 +191,21 @@ class HazardPacer:
         return found
 
     def _worked_out(self, view: FloorView, tables: Tables) -> Array:
-        rows = tables.ring_row(np.asarray(view.ringing_age))
+        rows = tables.by_ring(view.ringing_age)
         chance = self._chances(view)
-        given = chance / (chance * tables.still[rows] + (1.0 - chance) * tables.silent[rows])
-        found: Array = given[:, None] * tables.gain[rows] if given.ndim else given * tables.gain[rows]
+        found: Array = (chance / (chance * rows[:, 0] + (1.0 - chance) * rows[:, 1]))[:, None] * rows[:, 2:]
         return found
 
-    def _chances(self, view: FloorView) -> Array:
+    def _chances(self, view: FloorView) -> Array | float:
         if not any(view.ringing_chance):
-            return np.asarray(min(0.98, BASE_CHANCE * self._factor))
+            return min(0.98, BASE_CHANCE * self._factor)
         base = np.asarray([BASE_CHANCE if one is None else one for one in view.ringing_chance])
         return np.asarray(np.minimum(base * self._factor, 0.98))
 
     def _free_chances(self, view: FloorView, tables: Tables) -> odds.Chances:
-        parts = []
-        if view.talking:
-            parts.append(tables.talk_free[tables.talk_row(np.asarray(view.talking))])
-        if view.wrapping:
-            parts.append(tables.wrap_free[tables.wrap_row(np.asarray(view.wrapping))])
-        if not parts:
+        if not view.talking and not view.wrapping:
             return odds.Chances(np.zeros((0, 3 * self._horizons + 1)))
-        found = odds.Chances(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        found = odds.Chances(tables.by_service(view.talking, view.wrapping))
         if self._returns < _ALL_RETURN:
             found = odds.Chances.of(found.chances * self._returns, found.beside * self._returns)
         return found
@@ -234,7 +243,7 @@ class HazardPacer:
         elif isinstance(event, Dropped):
             self._budget.dropped(event.at)
         elif isinstance(event, TalkEnded):
-            self._talk.scale = 1.0 / self._talk_pace.rate
+            self._talk.scale = self._talk_mean
             self._talk.observe(event.seconds)
             self._talk_ends += 1
             self._fresh += 1.0
@@ -275,26 +284,40 @@ class HazardPacer:
         """To the base chance. Ringing calls tell sooner, but only once it is known how long people take."""
         return self._chance.rate if self._ring.seen >= _ENOUGH else self._settled.rate
 
+    @property
+    def _talk_mean(self) -> float:
+        return USUAL_TALK / self._talk_pace.rate
+
+    @property
+    def _doubt(self) -> float:
+        """How far off the factor may be, as a share of it."""
+        if self._ring.seen >= _ENOUGH:
+            return self._chance.doubt
+        return 1.0 / math.sqrt(1.0 + self._settled.seen)
+
     def _sampled(self, event: Sample) -> None:
         view = event.view
         self._agents = float(view.agents)
         if self._last_sample is None and view.agents:
             self._budget.begin(self._agents)
+        self._budget.can_answer(_BUSY * view.agents * HALF_HOUR / (self._talk_mean + self._wrap.scale))
         passed = 1.0 if self._last_sample is None else event.at - self._last_sample
         self._consider_optimum(view, passed)
         self._last_sample = event.at
         if self._ring.seen < _ENOUGH:
-            self._chance = RateTracker(self._settled.rate, 10.0)
-            self._answers, self._answer_exposure = 0, 0.0
+            self._chance = SwitchingRate(self._settled.rate, 10.0)
+            self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         else:
             self._answer_exposure += self._expected * passed
+            self._answer_seconds += passed
             if self._answers or self._answer_exposure * self._chance.rate > _WORTH_IT:
-                self._chance.observe(self._answers, self._answer_exposure)
-                self._answers, self._answer_exposure = 0, 0.0
-        self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed
+                self._chance.observe(self._answers, self._answer_exposure, self._answer_seconds)
+                self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
+        self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed / USUAL_TALK
+        self._talk_seconds += passed
         if self._talk_ends or self._talk_exposure * self._talk_pace.rate > _WORTH_IT:
-            self._talk_pace.observe(self._talk_ends, self._talk_exposure)
-            self._talk_ends, self._talk_exposure = 0, 0.0
+            self._talk_pace.observe(self._talk_ends, self._talk_exposure, self._talk_seconds)
+            self._talk_ends, self._talk_exposure, self._talk_seconds = 0, 0.0, 0.0
         if view.ringing:
             found = self._answer_chances(view, self._ready_tables())
             self._expected = float(found[:, -1].sum()) / self._factor
@@ -323,14 +346,14 @@ class HazardPacer:
             agents=agents,
             chance=chance,
             ring=self._ring.scale,
-            talk=1.0 / self._talk_pace.rate,
+            talk=self._talk_mean,
             wrap=self._wrap.scale,
             aim=self._budget.target * AIM,
         )
 
     def _ready_tables(self) -> Tables:
         known = self._ring.weight
-        scale = 1.0 / self._talk_pace.rate
+        scale = self._talk_mean
         stale = self._tables is None or self._fresh >= max(1.0, 0.02 * known)
         if stale or abs(scale / self._built_scale - 1.0) > 0.04:
             self._talk.scale = self._built_scale = scale
@@ -373,6 +396,8 @@ class HazardPacer:
             "expected": self._expected,
             "answers": self._answers,
             "answer_exposure": self._answer_exposure,
+            "answer_seconds": self._answer_seconds,
+            "talk_seconds": self._talk_seconds,
             "talk_exposure": self._talk_exposure,
             "agents": self._agents,
             "returns": self._returns,
@@ -385,12 +410,13 @@ class HazardPacer:
         made._budget = Budget.from_record(record["budget"])
         made._small.account = record["small"]["account"]
         made._memoryless, made._judged = record["memoryless"], record["judged"]
-        made._chance = RateTracker.from_record(record["chance"])
+        made._chance = SwitchingRate.from_record(record["chance"])
+        made._answer_seconds, made._talk_seconds = record["answer_seconds"], record["talk_seconds"]
         made._settled = RateTracker.from_record(record["settled"])
         made._ring = Durations.from_record(record["ring"])
         made._silent = Durations.from_record(record["silent"])
         made._talk = Durations.from_record(record["talk"])
-        made._talk_pace = RateTracker.from_record(record["talk_pace"])
+        made._talk_pace = SwitchingRate.from_record(record["talk_pace"])
         made._wrap = Durations.from_record(record["wrap"])
         made._placed = {key: _Dial(*dial) for key, *dial in record["placed"]}
         made._last_sample, made._expected = record["last_sample"], record["expected"]

@@ -70,7 +70,7 @@ class Chances:
         return self._columns[:, -1:]
 
     def cumulants(self) -> tuple[Array, Array, Array]:
-        sums, width = self._columns.sum(axis=0), self._width
+        sums, width = np.add.reduce(self._columns), self._width
         return sums[:width], sums[width : 2 * width], sums[2 * width : 3 * width]
 
 
@@ -103,19 +103,24 @@ def _exact(
         return [certain] * most if certain <= limit else []
     if lowest > 0:
         return [0.0] * extra
-    centre, variance, _ = _surplus(fixed, free, answer)
-    reach = _REACH * math.sqrt(float((variance + extra * new * (1.0 - new)).max())) + 2.0
-    lowest = max(lowest, math.floor(float((centre - extra * new).min()) - reach))
-    highest = min(highest, math.ceil(float(centre.max()) + reach))
+    mean, variance, _ = free.cumulants()
+    first = np.add.reduce(answer)
+    centre = (mean + (fixed - first)).tolist()
+    spread = variance + first - np.add.reduce(answer * answer) + extra * new * (1.0 - new)
+    reach = _REACH * math.sqrt(max(spread.tolist())) + 2.0
+    ahead = new.tolist()
+    lowest = max(lowest, math.floor(min(one - extra * own for one, own in zip(centre, ahead, strict=True)) - reach))
+    highest = min(highest, math.ceil(max(centre) + reach))
     if lowest > 0:
         return [0.0] * extra
     roots, kernel = _roots(highest - lowest + 1, lowest)
-    down = roots.conj() - 1.0
+    up = roots - 1.0
+    down = up.conj()
     value = np.repeat((roots**fixed)[None, :], len(new), axis=0)
     if len(free):
-        value = value * (1.0 + free.chances[:, :, None] * (roots - 1.0)).prod(axis=0)
+        value = value * np.multiply.reduce(1.0 + free.chances[:, :, None] * up)
     if len(answer):
-        value = value * (1.0 + answer[:, :, None] * down).prod(axis=0)
+        value = value * np.multiply.reduce(1.0 + answer[:, :, None] * down)
     step = 1.0 + new[:, None] * down
     found: list[float] = []
     for _ in range(extra):
@@ -164,7 +169,7 @@ def _surplus(fixed: int, free: Chances, answer: Array) -> tuple[Array, Array, Ar
     """Mean, variance and third cumulant of the surplus at each horizon."""
     mean, variance, third = free.cumulants()
     square = answer * answer
-    first, second, cube = answer.sum(axis=0), square.sum(axis=0), (square * answer).sum(axis=0)
+    first, second, cube = np.add.reduce(answer), np.add.reduce(square), np.add.reduce(square * answer)
     mean = mean + (fixed - first)
     variance = variance + first - second
     return mean, variance, third - (first - 3.0 * second + 2.0 * cube)

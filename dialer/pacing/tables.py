@@ -16,34 +16,36 @@ RING_STEP = 0.5
 RING_ROWS = 360  # 3 minutes; older calls read the last row
 TALK_STEP = 2.0
 TALK_ROWS = 450  # 15 minutes, likewise
+_RING_RATE, _TALK_RATE = 1.0 / RING_STEP, 1.0 / TALK_STEP
 
 
 @dataclass(frozen=True, slots=True)
 class Tables:
     """Columns are horizons, the last one is one second ahead (for tracking and cancelling).
 
-    ``gain[a]``: P(answered within the horizon and not before a | it will be answered); ``still``: not before a;
-    ``silent``: an unanswered call still rings at a. ``talk_free[e]``, ``wrap_free[e]``: the agent is free by the
-    horizon plus the customer's patience (with cumulants beside it, see ``odds.Chances``). ``weights``: when a new call, if answered, is answered: equal shares of
-    the time in which it cannot yet be given up.
+    ``ring[a]``: that a call which will be answered was not before a, that an unanswered one still rings at a, and
+    beside them ``gain``: P(answered within the horizon and not before a | it will be answered). ``free[row]``: the
+    agent is free by the horizon plus the customer's patience (with cumulants beside it, see ``odds.Chances``), by
+    seconds talked and, in the rows after those, by seconds of wrap-up. ``weights``: when a new call, if answered, is
+    answered: equal shares of the time in which it cannot yet be given up; ``mass`` is their sum.
     """
 
     horizons: Array
     weights: Array
+    ring: Array
     gain: Array
-    still: Array
-    silent: Array
-    talk_free: Array
-    wrap_free: Array
+    free: Array
+    mass: float
 
-    def ring_row(self, age: Array) -> NDArray[np.int64]:
-        return np.asarray(np.minimum(age * (1.0 / RING_STEP) + 0.5, RING_ROWS - 1), dtype=np.int64)
+    def by_ring(self, ages: tuple[float, ...]) -> Array:
+        """Rows of ``ring``."""
+        return self.ring.take([int(min(age * _RING_RATE + 0.5, RING_ROWS - 1.0)) for age in ages], axis=0)
 
-    def talk_row(self, elapsed: Array) -> NDArray[np.int64]:
-        return np.asarray(np.minimum(elapsed * (1.0 / TALK_STEP) + 0.5, TALK_ROWS - 1), dtype=np.int64)
-
-    def wrap_row(self, elapsed: Array) -> NDArray[np.int64]:
-        return np.asarray(np.minimum(elapsed * (1.0 / RING_STEP) + 0.5, RING_ROWS - 1), dtype=np.int64)
+    def by_service(self, talking: tuple[float, ...], wrapping: tuple[float, ...]) -> Array:
+        """Rows of ``free``: those who talk, then those in wrap-up."""
+        rows = [int(min(spent * _TALK_RATE + 0.5, TALK_ROWS - 1.0)) for spent in talking]
+        rows += [TALK_ROWS + int(min(spent * _RING_RATE + 0.5, RING_ROWS - 1.0)) for spent in wrapping]
+        return self.free.take(rows, axis=0)
 
 
 def build_tables(
@@ -68,15 +70,15 @@ def build_tables(
     weights = np.full(horizons, mass / horizons)
     by_age = ring.distribution(ages)
     reach = ring.distribution((ages[:, None] + columns[None, :]).ravel()).reshape(len(ages), len(columns))
-    talk_free, wrap_free = _free(talk, wrap, columns + patience)
+    gain = reach - by_age[:, None]
+    still = np.maximum(1.0 - silent.distribution(ages), 1e-9)
     return Tables(
         horizons=columns,
         weights=weights,
-        gain=reach - by_age[:, None],
-        still=1.0 - by_age,
-        silent=np.maximum(1.0 - silent.distribution(ages), 1e-9),
-        talk_free=talk_free,
-        wrap_free=wrap_free,
+        ring=np.concatenate([1.0 - by_age[:, None], still[:, None], gain], axis=1),
+        gain=gain,
+        free=np.concatenate(_free(talk, wrap, columns + patience)),
+        mass=float(weights.sum()),
     )
 
 

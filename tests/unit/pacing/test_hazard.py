@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
-from dialer.pacing.scenario import Scenario
+from dialer.pacing.scenario import Break, Scenario, Steps
 from dialer.pacing.simulator import run_day
 from dialer.pacing.state import Answered, FloorView, Pace, Pacer, PacingEvent, Placed, Sample
 
@@ -166,3 +166,27 @@ def test_the_reasons_are_given() -> None:
     why = HazardPacer(0.01).decide(FloorView(idle=3), 0.0).why
     assert why["binding"] == "risk"
     assert {"threshold", "aim", "answer_chance", "idle", "ringing", "waiting", "talk_mean"} <= set(why)
+
+
+@pytest.mark.parametrize(("rate", "ring"), [(0.1, 12.0), (0.3, 12.0), (0.9, 12.0), (0.9, 4.0)])
+def test_a_shift_begins_without_a_flood(rate: float, ring: float) -> None:
+    """All agents are free at once and nothing is known: whatever the answer rate, the first minutes drop few."""
+    answers = drops = 0
+    for seed in (900, 901, 902):
+        day = run_day(FastFloor(Scenario(agents=30, answer_rate=rate, ring=ring), seed), HazardPacer(0.01), hours=0.05)
+        answers, drops = answers + day.answers, drops + day.drops
+    assert answers >= 90  # they were not kept waiting for it either
+    assert drops <= 0.05 * answers
+
+
+def test_a_break_that_ends_as_the_answer_rate_trebles_drops_few() -> None:
+    away = Break(share=0.5, minutes=12.0, from_minute=18.0, every_minutes=1440.0)
+    scenario = Scenario(
+        agents=60, answer_rate=0.15, breaks=(away,), answer_steps=Steps(factors=(1.0, 3.0), every_minutes=30.0)
+    )
+    dropped = 0
+    for seed in (1, 2):
+        day = run_day(FastFloor(scenario, seed), HazardPacer(0.028), hours=1.0)
+        dropped += day.drops_by_half_hour[1]
+        assert day.worst_half_hour <= 0.06
+    assert dropped < 90  # thirty agents came back, and forty answers too many were in the air

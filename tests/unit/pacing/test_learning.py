@@ -14,6 +14,7 @@ from config.errors import BadInput
 from dialer.pacing.answer_chance import AnswerChance, NumberFacts
 from dialer.pacing.budget import Budget
 from dialer.pacing.durations import Durations
+from dialer.pacing.switching import SwitchingRate
 from dialer.pacing.tracking import RateTracker
 
 
@@ -146,3 +147,71 @@ def test_an_unknown_number_is_taken_to_answer() -> None:
     assert AnswerChance().chance(NumberFacts(hour=10)) == pytest.approx(0.5)
     with pytest.raises(BadInput, match="hour"):
         NumberFacts(hour=24)
+
+
+def told(rate: SwitchingRate, chance: float, calls: int, random: np.random.Generator, each: float = 1.0) -> None:
+    for _ in range(calls):
+        rate.observe(float(random.random() < chance), 1.0, each)
+
+
+def test_a_switching_rate_sees_a_jump_within_a_few_events() -> None:
+    """Over several days, for one may be unlucky: after sixty calls, some 27 answers where 9 were thought."""
+    found, slower = [], []
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        rate, slow = SwitchingRate(0.5), RateTracker(0.5)
+        for chance, calls in ((0.15, 3000), (0.45, 60)):
+            for _ in range(calls):
+                came = float(random.random() < chance)
+                rate.observe(came, 1.0, 1.0)
+                slow.observe(came, 1.0)
+            if chance == 0.15:
+                assert rate.rate == pytest.approx(0.15, abs=0.04)
+        found.append(rate.rate)
+        slower.append(slow.rate)
+    assert float(np.mean(found)) == pytest.approx(0.45, abs=0.15)
+    assert float(np.mean(found)) > float(np.mean(slower))
+
+
+def test_what_is_not_known_is_known_too() -> None:
+    random = np.random.default_rng(4)
+    rate = SwitchingRate(0.3)
+    unknown = rate.doubt
+    told(rate, 0.3, 4000, random)
+    sure = rate.doubt
+    assert sure < 0.12 < 0.5 < unknown
+    told(rate, 0.9, 8, random)  # hardly possible at 0.3: it has jumped, who knows where
+    assert rate.doubt > sure
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0.0, 500.0), st.floats(0.0, 60.0)), max_size=40))
+def test_a_switching_rate_stays_finite_whatever_comes(seen: list[tuple[int, float, float]]) -> None:
+    rate = SwitchingRate(1.0)
+    for events, exposure, seconds in seen:
+        rate.observe(float(events), exposure, seconds)
+    assert 0.002 < rate.rate < 9.0
+    assert 0.0 <= rate.doubt < 10.0
+
+
+def test_a_switching_rate_goes_on_from_its_record() -> None:
+    random = np.random.default_rng(5)
+    rate = SwitchingRate(0.5)
+    told(rate, 0.3, 200, random)
+    other = SwitchingRate.from_record(json.loads(json.dumps(rate.as_record())))
+    rate.observe(2.0, 3.0, 1.0)
+    other.observe(2.0, 3.0, 1.0)
+    assert (other.rate, other.doubt) == (rate.rate, rate.doubt)
+
+
+def test_half_the_agents_may_drop_half_as_many() -> None:
+    budget = Budget(0.028)
+    for second in range(1500):
+        budget.answered(float(second), 0.02)
+        if second % 38 == 0:
+            budget.dropped(float(second))
+    free = budget.half_hour_room(1500.0)
+    budget.can_answer(750.0)
+    assert budget.half_hour_room(1500.0) < free
+    again = Budget.from_record(json.loads(json.dumps(budget.as_record())))
+    assert again.half_hour_room(1500.0) == budget.half_hour_room(1500.0)

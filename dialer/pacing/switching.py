@@ -1,0 +1,83 @@
+"""A rate that may jump, followed by what is likely at each of its possible values.
+
+The belief lies on a grid of logarithms. Between observations it spreads a little (drift) and a little of it jumps
+anywhere near; an observation (so many events in so much exposure) weighs every value by its Poisson likelihood. That
+is the best that can be known of a rate which holds for long and then jumps: a few events too many are enough after a
+jump, and while it holds all that was ever seen counts. What is *not* known (``doubt``) is known too.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+_STEP = 0.04  # of the logarithm
+_LOW, _HIGH = math.log(0.003), math.log(8.0)  # answers per call at chance 0.5; or per call at its own chance
+_LOGS = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)
+_RATES = np.exp(_LOGS)
+_SQUARES = _RATES * _RATES
+_JUMP = 0.6  # standard deviation of a jump, of the logarithm: halved and doubled are common
+_EACH_SECONDS = 1200.0  # a jump is expected so often in lively times
+_EACH_EVENTS = 100.0  # but no oftener than this: with few events one would see jumps in noise
+_CALM = 0.02  # of it in calm times
+_TURN = 1.0 / 800.0  # of calm times turning lively or back, an event
+_DRIFT = 2e-6  # variance of the logarithm, an event
+
+
+def _jumps() -> np.ndarray[Any, np.dtype[np.float64]]:
+    apart = _LOGS[:, None] - _LOGS[None, :]
+    kernel = np.exp(-0.5 * (apart / _JUMP) ** 2)
+    made: np.ndarray[Any, np.dtype[np.float64]] = kernel / kernel.sum(axis=1, keepdims=True)
+    return made
+
+
+_KERNEL = _jumps()
+_REGIMES = np.array([[_CALM], [1.0]])
+
+
+class SwitchingRate:
+    """Events per unit of exposure. ``first`` is the guess before any event, worth ``weight`` events."""
+
+    def __init__(self, first: float, weight: float = 1.0) -> None:
+        spread = min(1.0, 1.0 / math.sqrt(max(weight, 1e-6)))
+        belief = np.exp(-0.5 * ((_LOGS - math.log(first)) / spread) ** 2)
+        self._belief = np.stack([belief, belief]) / (2.0 * belief.sum())  # in calm times, in lively ones
+        self._judge()
+
+    def _judge(self) -> None:
+        belief = self._belief[0] + self._belief[1]
+        self.rate = float(belief @ _RATES)
+        square = float(belief @ _SQUARES)
+        self.doubt = math.sqrt(max(0.0, square / (self.rate * self.rate) - 1.0))
+
+    def observe(self, events: float, exposure: float, seconds: float) -> None:
+        """So many events in so much exposure and time, since the last call."""
+        if exposure <= 0.0 and events <= 0.0:
+            return
+        exposure = max(exposure, 1e-9)
+        passed = self.rate * exposure
+        jump = min(0.5, seconds / _EACH_SECONDS, passed / _EACH_EVENTS)
+        drift = min(0.25, 0.5 * _DRIFT * passed / _STEP**2)
+        turn = 0.5 * _TURN * min(1.0, passed)
+        belief = self._belief + turn * (self._belief[::-1] - self._belief)
+        moved = (1.0 - 2.0 * drift) * belief
+        moved[:, 1:] += drift * belief[:, :-1]
+        moved[:, :-1] += drift * belief[:, 1:]
+        jumps = jump * _REGIMES
+        moved = (1.0 - jumps) * moved + jumps * (belief @ _KERNEL)
+        likely = events * _LOGS - exposure * _RATES
+        moved *= np.exp(likely - likely.max())
+        self._belief = moved / moved.sum()
+        self._judge()
+
+    def as_record(self) -> dict[str, Any]:
+        return {"belief": self._belief.tolist()}
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> SwitchingRate:
+        made = cls(1.0)
+        made._belief = np.asarray(record["belief"], dtype=float)
+        made._judge()
+        return made
