@@ -182,6 +182,8 @@ def _decide(
         return BY_Q850[q850], f"q850:{q850}"
     if sip_status == 480 and (rang or (cause is HangupCause.NO_ANSWER and q850 is None)):
         return (C.NO_ANSWER, "sip:480 after ringing") if rang else (C.UNREACHABLE, "sip:480")
+    if sip_status == 408 and rang:
+        return C.NO_ANSWER, "sip:408 after ringing"
     if sip_status in BY_STATUS:
         return BY_STATUS[sip_status], f"sip:{sip_status}"
     if sip_status is not None and sip_status >= 600 and cause is HangupCause.BUSY:

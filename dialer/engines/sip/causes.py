@@ -55,7 +55,7 @@ _BY_STATUS = {
     480: HangupCause.NO_ANSWER,
     484: HangupCause.INVALID_NUMBER,
     486: HangupCause.BUSY,
-    487: HangupCause.CANCELLED,
+    487: HangupCause.INTERWORKING,  # RFC 3398 8.2.6.1: 127; when it answers our CANCEL, our own cause counts instead
     488: HangupCause.INCOMPATIBLE,
     500: HangupCause.NETWORK_OUT_OF_ORDER,
     502: HangupCause.DESTINATION_OUT_OF_ORDER,
@@ -70,6 +70,7 @@ _BY_STATUS = {
 }
 # A status nobody knows is as good as the x00 of its class (RFC 3261 8.1.3.2); 400 says nothing about the number.
 _BY_CLASS = {5: _BY_STATUS[500], 6: _BY_STATUS[600]}
+_RING_TIMED_OUT = frozenset({408, 487})  # after ringing: the carrier's own patience ended, or a proxy's
 _SAYS_NOTHING = frozenset({16, 31, 127})
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _Q850 = re.compile(r"(?:^|,)\s*Q\.850\s*;[^,]*?cause\s*=\s*(\d{1,3})(?!\d)", re.IGNORECASE)
@@ -101,12 +102,17 @@ def q850_of(reasons: list[str]) -> int | None:
     return None
 
 
-def failed(status: int, reasons: list[str]) -> Release:
-    """A final failure response to our INVITE (3xx-6xx) with the values of its Reason headers."""
+def failed(status: int, reasons: list[str], *, rang: bool = False) -> Release:
+    """A final failure response to our INVITE (3xx-6xx) with the values of its Reason headers.
+
+    ``rang``: a phone may have rung before. Not for what answers our own CANCEL.
+    """
     q850 = q850_of(reasons)
     by_status = _BY_STATUS.get(status) or _BY_CLASS.get(status // 100)
     if q850 is not None and (by_status is None or q850 not in _SAYS_NOTHING):
         return Release(by_q850(q850), q850)
+    if rang and status in _RING_TIMED_OUT:
+        return Release(HangupCause.NO_ANSWER, q850)
     return Release(by_status or HangupCause.INTERWORKING, q850)
 
 

@@ -250,7 +250,7 @@ class Leg:
         if self._failed_over(status, attempt):
             return
         reasons = response.values("reason")
-        release = failed(status, reasons)
+        release = failed(status, reasons, rang=attempt.rang)
         self._finish(
             release.cause,
             status,

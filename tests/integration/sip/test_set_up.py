@@ -56,6 +56,7 @@ async def test_early_media_is_heard_before_the_answer(tmp_path: Path) -> None:
         ("404", "Subject: none", HangupCause.UNALLOCATED, None, None),
         ("603", "Retry-After: 120", HangupCause.REJECTED, None, 120),
         ("503", "Retry-After: 5", HangupCause.CONGESTION, None, 5),
+        ("699", "Subject: none", HangupCause.BUSY, None, None),
     ],
 )
 async def test_a_refusal_is_told_with_its_cause(
@@ -67,6 +68,16 @@ async def test_a_refusal_is_told_with_its_cause(
         await far.finished()
         assert (ended.cause, ended.sip_status, ended.q850) == (cause, int(status), q850)
         assert (ended.retry_after, ended.answered, ended.origin) == (retry_after, False, Origin.FAR)
+
+
+@pytest.mark.parametrize("status", ["487", "408"])
+async def test_the_carrier_lets_nobody_ring_any_longer(tmp_path: Path, status: str) -> None:
+    """A refusal after ringing that answers no CANCEL of ours: nobody answered, and that is what it is called."""
+    async with sipp("ring_then_fail", tmp_path, status=status) as far, office(trunk(far.port)) as ours:
+        leg = await ours.place()
+        ended = await ours.heard.ended(leg)
+        await far.finished()
+        assert (ended.cause, ended.sip_status, ended.origin) == (HangupCause.NO_ANSWER, int(status), Origin.FAR)
 
 
 async def test_nobody_answers_and_we_cancel(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def test_each_cause_alone_has_a_category() -> None:
         (404, None, False, ProgressCategory.NOT_IN_SERVICE),
         (480, None, True, ProgressCategory.NO_ANSWER),
         (480, None, False, ProgressCategory.UNREACHABLE),
+        (408, None, True, ProgressCategory.NO_ANSWER),
+        (408, None, False, ProgressCategory.UNREACHABLE),
         (480, 20, False, ProgressCategory.SWITCHED_OFF),
         (480, 19, True, ProgressCategory.NO_ANSWER),
         (503, 34, False, ProgressCategory.NETWORK_BUSY),

@@ -34,6 +34,22 @@ def test_a_failure(status: int, reasons: list[str], cause: HangupCause, q850: in
     assert (release.cause, release.q850) == (cause, q850)
 
 
+@pytest.mark.parametrize(
+    ("status", "reasons", "rang", "cause"),
+    [
+        (487, [], True, HangupCause.NO_ANSWER),
+        (408, [], True, HangupCause.NO_ANSWER),
+        (487, [], False, HangupCause.INTERWORKING),
+        (408, [], False, HangupCause.NO_USER_RESPONSE),
+        (487, ["Q.850;cause=17"], True, HangupCause.BUSY),
+        (486, [], True, HangupCause.BUSY),
+    ],
+)
+def test_a_carrier_whose_own_patience_ends(status: int, reasons: list[str], rang: bool, cause: HangupCause) -> None:
+    """A 487 nobody asked for is not our cancel: somebody's phone rang out, and that counts as tried."""
+    assert failed(status, reasons, rang=rang).cause is cause
+
+
 def test_a_bye() -> None:
     assert released([]).cause is HangupCause.NORMAL
     assert released(["Q.850;cause=31"]).cause is HangupCause.NORMAL
