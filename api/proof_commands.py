@@ -33,7 +33,7 @@ from recording.attach import as_filed
 from recording.bill import read_bill
 from recording.dossier import Dossier, amendments_noted, read_dossier
 from recording.evidence import PackOrder, write_pack
-from recording.export import ExportChannels, ExportFormat, ExportOrder, render, write_export
+from recording.export import ExportChannels, ExportFormat, ExportOrder, cannot_write, render, write_export
 from recording.first_keys import first_keys
 from recording.from_store import SEALED_STATES, filed_row, kept, recorded_beside, signalled
 from recording.keys import DataKeys, load_master_keys
@@ -401,16 +401,19 @@ async def make_pack(
     verdict = await room.reads.verdict_of(call.id)
     await _audit(room, now, approver, "evidence.approved", recording_id, request=request, unmasked=order.unmasked)
     proofs = [await room.audit.proof(one.seq) for one in await room.audit.about(recording_id)]
-    contents = write_pack(
-        out,
-        replace(order, facts=facts, verdict=verdict),
-        master=master,
-        dossier=dossier,
-        data_key=data_key,
-        proofs=proofs,
-        signing=room.signing,
-        now=now,
-    )
+    try:
+        contents = write_pack(
+            out,
+            replace(order, facts=facts, verdict=verdict),
+            master=master,
+            dossier=dossier,
+            data_key=data_key,
+            proofs=proofs,
+            signing=room.signing,
+            now=now,
+        )
+    except OSError as error:
+        raise cannot_write(error) from error
     return {"path": str(out), "contents": contents}
 
 

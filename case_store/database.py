@@ -22,7 +22,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, event, insert, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from case_store.tables import campaign_days, event_head, event_log
@@ -36,6 +36,22 @@ class StoreUnavailable(Unhealthy):
     """The database cannot be reached or opened."""
 
     error_id = "store-unavailable"
+
+
+class StoreDamaged(Unhealthy):
+    """The case store holds what cannot be read."""
+
+    error_id = "store-damaged"
+
+
+_DAMAGED_REMEDY = "keep the database as evidence, restore it from its backup, then run onrecord verify"
+
+
+def damaged(shape: str) -> StoreDamaged:
+    """``shape``: what could not be read, and how that showed; never what was read."""
+    return StoreDamaged(
+        "the case store cannot be read: somebody wrote into it, or its disk fails", shape=shape, remedy=_DAMAGED_REMEDY
+    )
 
 
 def upsert(dialect: str, table: Any) -> Any:
@@ -168,8 +184,13 @@ class Database:
 
     @asynccontextmanager
     async def _connected(self, *, writes: bool) -> AsyncIterator[AsyncConnection]:
-        async with self._engine.connect() as connection:
-            yield await connection.execution_options(**{_WRITES: writes})
+        try:
+            async with self._engine.connect() as connection:
+                yield await connection.execution_options(**{_WRITES: writes})
+        except DatabaseError as error:
+            if "malformed" not in str(error.orig) and "not a database" not in str(error.orig):
+                raise
+            raise damaged(str(error.orig)) from error
 
 
 def _engine(url: str) -> AsyncEngine:

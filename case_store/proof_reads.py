@@ -11,9 +11,8 @@ from sqlalchemy import Select, Table, and_, func, or_, select
 from sqlalchemy.orm import aliased
 from sqlalchemy.sql import visitors
 
-from case_store.database import Database
+from case_store.database import Database, damaged
 from case_store.tables import calls, cases, legs, numbers, placements, recordings, verdicts
-from config.errors import Unhealthy
 
 _PAGE = 2_000
 
@@ -52,12 +51,6 @@ class StoredRecording:
     manifest: dict[str, Any]
     keep_until: datetime | None
     legal_hold: bool
-
-
-class StoreDamaged(Unhealthy):
-    """The case store holds what cannot be read."""
-
-    error_id = "store-damaged"
 
 
 class ProofReads:
@@ -165,11 +158,8 @@ class ProofReads:
             try:
                 return list(await connection.execute(query))
             except (ValueError, TypeError) as error:  # a driver met what no version of ours writes
-                raise StoreDamaged(
-                    "a row of the case store cannot be read: somebody wrote into it, or its disk fails",
-                    shape=f"{type(error).__name__} reading {', '.join(sorted({one.name for one in _tables(query)}))}",
-                    remedy="keep the database as evidence, restore it from its backup, then run onrecord verify",
-                ) from error
+                tables = ", ".join(sorted({one.name for one in _tables(query)}))
+                raise damaged(f"{type(error).__name__} reading {tables}") from error
 
 
 def _tables(query: Select[Any]) -> list[Table]:

@@ -6,6 +6,7 @@ An export is a copy for listening; evidence is the pack (``evidence``), which ca
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -99,14 +100,46 @@ def render(master: bytes, recording: Recording, order: ExportOrder, now: datetim
 
 
 def write_export(made: Export, folder: Path) -> Path:
-    """The file and its sidecar, each whole or not there. Raises OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """The file and its sidecar, each whole or not there. The same clip again takes its own place.
+
+    Raises ``BadInput``: the folder takes no file, or another file has this name, which is never written over.
+    """
     path, sidecar = folder / made.name, folder / f"{made.name}.json"
-    for target, content in ((sidecar, canonical_json(made.provenance) + b"\n"), (path, made.data)):
-        draft = target.with_name(f".{target.name}.new")
-        draft.write_bytes(content)
-        draft.replace(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists() and _clip_of(sidecar) != _clip(made.provenance):
+            raise BadInput(
+                "another file has this name already",
+                field="template",
+                remedy="put {recording_id}, {from_ms}, {to_ms} or {channels} in the template, or choose another folder",
+            )
+        for target, content in ((sidecar, canonical_json(made.provenance) + b"\n"), (path, made.data)):
+            draft = target.with_name(f".{target.name}.new")
+            draft.write_bytes(content)
+            draft.replace(target)
+    except OSError as error:
+        raise cannot_write(error) from error
     return path
+
+
+def _clip(provenance: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Which stretch of which recording, and how it was made."""
+    names = ("recording_id", "master_sha256", "from_ms", "to_ms", "channels", "normalised")
+    return tuple(provenance.get(name) for name in names)
+
+
+def _clip_of(sidecar: Path) -> tuple[Any, ...] | None:
+    try:
+        return _clip(json.loads(sidecar.read_bytes()))
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def cannot_write(error: OSError) -> BadInput:
+    """What a command says of a place that takes no file."""
+    return BadInput(
+        f"nothing can be written there: {error.strerror}", field="out", remedy="name a place this user may write to"
+    )
 
 
 def file_name(order: ExportOrder, recording: Recording) -> str:

@@ -200,6 +200,15 @@ def test_a_row_that_cannot_be_read_says_so(run: Run) -> None:
     assert (code, said["error_id"]) == (1, "store-damaged")
 
 
+def test_a_page_of_the_database_that_is_damaged_says_so(run: Run) -> None:
+    run.ask("PRAGMA wal_checkpoint(TRUNCATE)")
+    [(root,)] = run.ask("SELECT rootpage FROM sqlite_master WHERE name = 'recordings'")
+    [(size,)] = run.ask("PRAGMA page_size")
+    flip(run.folder / "onrecord.db", (root - 1) * size)  # the page's kind
+    code, said = run.say("verify")
+    assert (code, said["error_id"]) == (1, "store-damaged")
+
+
 def test_one_flipped_bit_of_sound_or_manifest_is_found(run: Run) -> None:
     flip(run.master(), 5000)
     flip(run.folder / "shelf" / "manifests" / f"{run.answered()[0]}.json", 300)

@@ -46,13 +46,16 @@ class Made:
         for subject in ("rec_0", "rec_1", "rec_2", "rec_1", "rec_9"):
             self.audit.append([AuditFact(at=NOW, actor="u", action="recording.heard", subject=subject)], NOW)
 
+    exports = 0
+
     def dossier(self) -> Dossier:
         return read_dossier(self.room.shelf, self.room.signing.verifier(), "rec_1")
 
     def export(self, **order: object) -> tuple[Path, dict[str, object]]:
         wanted = ExportOrder(actor="user_2", reason="complaint 王", **order)  # type: ignore[arg-type]  # each test's own
         made = render(self.master, self.recording, wanted, NOW)
-        return write_export(made, self.folder / "out"), dict(made.provenance)
+        self.exports += 1
+        return write_export(made, self.folder / f"out{self.exports}"), dict(made.provenance)
 
     def pack(self, path: Path, **order: bool) -> Path:
         write_pack(
@@ -147,6 +150,32 @@ def test_a_wrong_order_names_its_field_and_writes_nothing(made: Made, order: dic
 def test_a_template_cannot_leave_its_folder(made: Made) -> None:
     order = ExportOrder(actor="u", reason="r", template="../../{call_id} x/{date}")
     assert file_name(order, made.recording) == "call_1-x-20261123.wav"
+
+
+def test_no_export_is_written_over_by_another(made: Made, tmp_path: Path) -> None:
+    def write(**order: object) -> Path:
+        wanted = ExportOrder(actor="user_2", reason="complaint", template="{date}", **order)  # type: ignore[arg-type]  # each its own
+        return write_export(render(made.master, made.recording, wanted, NOW), tmp_path)
+
+    first = write()
+    kept = first.read_bytes()
+    with pytest.raises(BadInput) as refused:
+        write(to_ms=1000)
+    assert refused.value.field == "template"
+    assert first.read_bytes() == kept
+    assert write() == first  # the same clip again
+    first.with_name(f"{first.name}.json").unlink()
+    with pytest.raises(BadInput):
+        write()
+
+
+def test_a_place_that_takes_no_file_is_named(made: Made, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(BadInput) as refused:
+        write_export(
+            render(made.master, made.recording, ExportOrder(actor="u", reason="r"), NOW), tmp_path / "file" / "below"
+        )
+    assert refused.value.field == "out"
 
 
 def test_a_changed_master_is_not_exported(made: Made) -> None:
