@@ -217,6 +217,36 @@ def test_the_strictest_of_all_candidate_clocks_rules_a_toll_free_number() -> Non
     assert verdict.until == datetime(2026, 3, 2, 9, 0, tzinfo=NEW_YORK)  # Tennessee has two clocks
 
 
+def test_conversations_about_the_debtor_count_whoever_was_talked_to() -> None:
+    """GB/T 45251: at most 3 effective calls a day per debtor; the one with his sister about him is one of them."""
+    morning = datetime(2026, 3, 2, 9, 0, tzinfo=SHANGHAI)
+    ask = request(morning + timedelta(hours=6))
+    own = tuple(talk(morning + timedelta(hours=hour)) for hour in range(2))
+    sister = talk(morning + timedelta(hours=3), "+8613912345678", channel=Channel.RELATIVE)
+    another_debtors = talk(
+        morning + timedelta(hours=3), "+8613912345678", channel=Channel.RELATIVE, debtor_id="somebody-else"
+    )
+    verdict = decide(ask, CallFacts(calls=(*own, sister)), CN)
+    assert (verdict.rule, verdict.until) == (
+        "gbt45251-conversations-a-day",
+        datetime(2026, 3, 3, 8, 0, tzinfo=SHANGHAI),
+    )
+    assert decide(ask, CallFacts(calls=own), CN).allowed
+    assert decide(ask, CallFacts(calls=(*own, another_debtors)), CN).allowed
+
+
+def test_until_of_a_cap_that_is_more_than_full_is_when_it_is_below_the_limit() -> None:
+    """Imported history may hold more calls than the cap: the last but two of five must be a day old, not the first."""
+    day = datetime(2026, 3, 2, 9, 0, tzinfo=SHANGHAI)
+    calls = tuple(past(day + timedelta(hours=hour)) for hour in range(5))
+    ask = request(day + timedelta(hours=6), protected_route=True)
+    verdict = decide(ask, CallFacts(calls=calls), CARRIER)
+    assert (verdict.rule, verdict.until) == ("carrier-24h", day + timedelta(hours=24 + 2))
+    assert decide(replace(ask, at=day + timedelta(hours=26)), CallFacts(calls=calls), CARRIER).allowed
+    a_second_before = replace(ask, at=day + timedelta(hours=26) - timedelta(seconds=1))
+    assert not decide(a_second_before, CallFacts(calls=calls), CARRIER).allowed
+
+
 CHICAGO_TOO = ("America/Chicago", "America/New_York")
 
 
