@@ -46,13 +46,14 @@ class Measure:
         """Every window laid out by this event is the SOP's, and what is said to be blocked is."""
         for notice in after.notices:
             if notice.kind == "WINDOW_BLOCKED":
-                self._blocked(notice.en, after, event.at)
+                self._blocked(notice.en, after, event)
         known = {(each.cause, each.action) for each in before.pending} if before is not None else set()
         for each in after.pending:
             if (each.cause, each.action) not in known and each.action.action != "decide" and not each.overdue:
                 self._window(each, after, event, placed)
 
-    def _blocked(self, said: str, after: CaseState, now: datetime) -> None:
+    def _blocked(self, said: str, after: CaseState, event: CaseEvent) -> None:
+        now = event.at
         found = re.fullmatch(r"policy forbids every slot for (\S+) (?:from (\S+) to (\S+)|on (\S+))", said)
         if found is None:
             raise Broken(f"an exception nobody can read: {said}")
@@ -60,6 +61,10 @@ class Measure:
         days = (date.fromisoformat(first or only), date.fromisoformat(last or only))
         if action == "redial" and self._yard.next_part(now) is None:
             fresh = [each for each in after.numbers if each.is_open and not self._tried_now(each, now)]
+            dialed = after.number(event.number_id or "")
+            if dialed is not None and any(each.thread in (Thread.DEBTOR, Thread.CONTACT) for each in after.pending):
+                own = dialed.channel.is_debtors_own  # one of them is meant, and the other does not stand in
+                fresh = [each for each in fresh if each.channel.is_debtors_own == own]
         else:
             fresh = list(after.numbers)
         if fresh and self._yard.call(*days, now) is not None:

@@ -7,6 +7,7 @@ window, which is laid out once.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -18,9 +19,9 @@ from config.settings import Settings
 from dialer.followup import calendars_of, clock_of
 from dialer.policy import load_sets
 from dialer.policy.case_view import CaseView
-from dialer.policy.regions import zones_of_region
+from dialer.policy.regions import candidate_zones, zones_of_region
 
-_Kind = tuple[str, tuple[tuple[Channel, str], ...]]
+_Kind = tuple[datetime, str, tuple[tuple[Channel, tuple[str, ...]], ...]]
 
 
 def first_steps(settings: Settings) -> FirstAction:
@@ -67,12 +68,12 @@ def first_steps(settings: Settings) -> FirstAction:
         )
 
     def step(arrival: Arrival) -> FirstStep:
-        kind = (
-            arrival.region,
-            tuple(dict.fromkeys((channel, _clock(e164, at)) for e164, channel, at in arrival.lines)),
+        lines = tuple(
+            dict.fromkeys((channel, _clocks(e164, at, arrival.region)) for e164, channel, at in arrival.lines)
         )
+        kind = (arrival.at, arrival.region, lines)
         found = known.get(kind)
-        if found is None or found.action.earliest < arrival.at:
+        if found is None:
             state = opened(arrival)
             assert state.next_action is not None  # a case that has just arrived has not ended
             # Where the policy has something to say at once (nobody but third parties on file), the scheduler looks first.
@@ -83,6 +84,7 @@ def first_steps(settings: Settings) -> FirstAction:
     return step
 
 
-def _clock(e164: str, region: str) -> str:
-    """What decides a number's clock: its country where that has one, else the number itself."""
-    return region if len(zones_of_region(region)) == 1 else e164
+def _clocks(e164: str, region: str, address: str) -> tuple[str, ...]:
+    """What decides a number's hours: the clock of its country where that has one, else those of the number itself."""
+    of_country = zones_of_region(region)
+    return of_country if len(of_country) == 1 else tuple(zone.key for zone in candidate_zones(e164, address))

@@ -216,12 +216,39 @@ def record_payment(step: Step) -> bool:
 def payment_posted(step: Step) -> None:
     if not record_payment(step):
         return
+    _kept_after_all(step)
     if step.balance <= 0:
         paid_off(step)
         return
     promise = step.promise
     if promise is not None and promises.verdict(promise, step.payments, step.settings) is O.PROMISE_KEPT:
         settle_promise(step)
+
+
+_WORTH = {O.PROMISE_BROKEN: 0, O.PROMISE_PARTIAL: 1, O.PROMISE_KEPT: 2}
+
+
+def _kept_after_all(step: Step) -> None:
+    """A file of the bank's that comes late shows money posted in time: the newest verdict turns for the better, and what
+    was owed because of it is owed no more."""
+    if not step.settled:
+        return
+    last = step.settled[-1]
+    verdict = promises.verdict(last.promise, step.payments, step.settings)
+    if _WORTH[verdict] <= _WORTH[last.verdict]:
+        return
+    step.settled = (*step.settled[:-1], replace(last, verdict=verdict, at=step.now))
+    step.note(
+        NoticeKind.VERDICT, f"a late payment turns the verdict: {verdict.value}", f"补入账改判：{_VERDICT_ZH[verdict]}"
+    )
+    if last.verdict is O.PROMISE_BROKEN:
+        step.broken = max(0, step.broken - 1)
+    if verdict is O.PROMISE_KEPT:
+        step.broken = step.replaced = 0
+    because = [thread for thread, each in step.pending.items() if each.cause is last.verdict]
+    if because and step.promise is None and not step.held:
+        step.drop(*because)
+        step.owe(Thread.DEBTOR, verdict)
 
 
 def paid_off(step: Step) -> None:

@@ -81,5 +81,7 @@ def _first(
             return at
         if refusal[0] == NEVER:
             return None
+        if refusal[0] <= at:
+            raise InvariantBroken("a rule bars a call until an instant that has passed", remedy="report the rule's set")
         at = refusal[0]
     return None

@@ -5,13 +5,16 @@ from __future__ import annotations
 import tomllib
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
 from phonenumbers import timezone as number_zones
+from phonenumbers.tzdata import TIMEZONE_DATA
 
 _UNKNOWN = "Etc/Unknown"
+_NORTH_AMERICA = 1
 _PLACED = (PhoneNumberType.FIXED_LINE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
@@ -27,6 +30,8 @@ def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ..
     except phonenumbers.NumberParseException:
         return _as_zones(zones_of_region(address_region)) if address_region else ()
     names = tuple(name for name in number_zones.time_zones_for_number(number) if name != _UNKNOWN)
+    if names and number.country_code == _NORTH_AMERICA:
+        names = _split_area(str(number.national_number)) or names
     if len(names) == 1 or (names and phonenumbers.number_type(number) in _PLACED):
         return _as_zones(names)
     if address_region:
@@ -36,6 +41,28 @@ def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ..
         ):
             return _as_zones(of_address)
     return _as_zones(names)
+
+
+def _split_area(national: str) -> tuple[str, ...]:
+    """Both clocks of an area code that has two, where the library knows the exchange no closer than its area code.
+
+    For an exchange it does not list the library answers with one clock of the area: 270-999 would be called by New
+    York's, an hour too early for most of western Kentucky.
+    """
+    longest = next((n for n in range(len(national), 2, -1) if f"1{national[:n]}" in TIMEZONE_DATA), 0)
+    return _area_codes().get(national[:3], ()) if longest <= 3 else ()
+
+
+@lru_cache(maxsize=1)
+def _area_codes() -> dict[str, tuple[str, ...]]:
+    """North American area codes with more than one clock: as the library's exchanges show them, overlays as we know them."""
+    found: dict[str, set[str]] = {}
+    for prefix, names in TIMEZONE_DATA.items():
+        if prefix.startswith("1") and len(prefix) >= 4:
+            found.setdefault(prefix[1:4], set()).update(names)
+    for overlay, of in _tables()["overlays"].items():
+        found.setdefault(overlay, set()).update(*(found.get(area, set()) for area in of))
+    return {area: tuple(sorted(names)) for area, names in found.items() if len(names) > 1}
 
 
 @lru_cache(maxsize=1024)
@@ -54,9 +81,13 @@ def _regions() -> dict[str, tuple[str, ...]]:
         if line and not line.startswith("#"):
             country, _, name = line.split("\t")[:3]
             found[country] = (*found.get(country, ()), name)
-    ours = tomllib.loads(resources.files("dialer.policy").joinpath("regions.toml").read_text(encoding="utf-8"))
-    found.update({region: tuple(names) for region, names in ours.items()})
+    found.update({region: tuple(names) for region, names in _tables().items() if region != "overlays"})
     return found
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(resources.files("dialer.policy").joinpath("regions.toml").read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=4096)

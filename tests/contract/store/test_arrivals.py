@@ -53,6 +53,10 @@ def test_cases_of_one_kind_share_a_window_and_others_do_not() -> None:
     york = plan(Arrival("c", "US-NY", (("+12125550142", Channel.MOBILE, "US"),), at)).action
     angeles = plan(Arrival("d", "US-CA", (("+12135550142", Channel.MOBILE, "US"),), at)).action
     assert angeles.latest - york.latest == timedelta(hours=3)
+    night = plan(Arrival("f", "CN", (CHINA,), china("2026-03-02T23:30"))).action
+    after_midnight = plan(Arrival("g", "CN", (CHINA,), china("2026-03-03T00:30"))).action
+    assert night.earliest == after_midnight.earliest == china("2026-03-03T08:00")
+    assert (night.latest, after_midnight.latest) == (china("2026-03-04T22:00"), china("2026-03-05T22:00"))
     nobody = plan(Arrival("e", "CN", (), at)).action
     assert (nobody.action, nobody.owner, nobody.latest) == ("look-up", "data-clerk", china("2026-03-09T22:00"))
 

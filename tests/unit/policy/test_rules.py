@@ -217,11 +217,72 @@ def test_the_strictest_of_all_candidate_clocks_rules_a_toll_free_number() -> Non
     assert verdict.until == datetime(2026, 3, 2, 9, 0, tzinfo=NEW_YORK)  # Tennessee has two clocks
 
 
-def test_a_number_of_unknown_whereabouts_is_not_called() -> None:
-    assert candidate_zones("+88213300655", None) == () or decide(
-        request(datetime(2026, 3, 2, 12, 0, tzinfo=UTC), "+88213300655"), CallFacts(), US
-    ).rule in ("house-clock-known", "regf-hours", "permitted")
-    verdict = decide(request(datetime(2026, 3, 2, 12, 0, tzinfo=UTC), "not-a-number"), CallFacts(), US)
+def test_conversations_about_the_debtor_count_whoever_was_talked_to() -> None:
+    """GB/T 45251: at most 3 effective calls a day per debtor; the one with his sister about him is one of them."""
+    morning = datetime(2026, 3, 2, 9, 0, tzinfo=SHANGHAI)
+    ask = request(morning + timedelta(hours=6))
+    own = tuple(talk(morning + timedelta(hours=hour)) for hour in range(2))
+    sister = talk(morning + timedelta(hours=3), "+8613912345678", channel=Channel.RELATIVE)
+    another_debtors = talk(
+        morning + timedelta(hours=3), "+8613912345678", channel=Channel.RELATIVE, debtor_id="somebody-else"
+    )
+    verdict = decide(ask, CallFacts(calls=(*own, sister)), CN)
+    assert (verdict.rule, verdict.until) == (
+        "gbt45251-conversations-a-day",
+        datetime(2026, 3, 3, 8, 0, tzinfo=SHANGHAI),
+    )
+    assert decide(ask, CallFacts(calls=own), CN).allowed
+    assert decide(ask, CallFacts(calls=(*own, another_debtors)), CN).allowed
+
+
+def test_until_of_a_cap_that_is_more_than_full_is_when_it_is_below_the_limit() -> None:
+    """Imported history may hold more calls than the cap: the last but two of five must be a day old, not the first."""
+    day = datetime(2026, 3, 2, 9, 0, tzinfo=SHANGHAI)
+    calls = tuple(past(day + timedelta(hours=hour)) for hour in range(5))
+    ask = request(day + timedelta(hours=6), protected_route=True)
+    verdict = decide(ask, CallFacts(calls=calls), CARRIER)
+    assert (verdict.rule, verdict.until) == ("carrier-24h", day + timedelta(hours=24 + 2))
+    assert decide(replace(ask, at=day + timedelta(hours=26)), CallFacts(calls=calls), CARRIER).allowed
+    a_second_before = replace(ask, at=day + timedelta(hours=26) - timedelta(seconds=1))
+    assert not decide(a_second_before, CallFacts(calls=calls), CARRIER).allowed
+
+
+CHICAGO_TOO = ("America/Chicago", "America/New_York")
+
+
+@pytest.mark.parametrize(
+    ("e164", "clocks"),
+    [
+        (
+            "+12705550142",
+            CHICAGO_TOO,
+        ),  # western Kentucky: the library answers New York for an exchange it does not list
+        ("+18505550142", CHICAGO_TOO),  # the Florida panhandle
+        ("+13645550142", CHICAGO_TOO),  # the overlay of 270
+        ("+14485550142", CHICAGO_TOO),  # the overlay of 850
+        ("+12704420142", ("America/Chicago",)),  # Paducah: an exchange the library knows
+        ("+12125550142", ("America/New_York",)),
+        ("+19285550142", ("America/Denver", "America/Phoenix")),
+        ("+74232123456", ("Asia/Vladivostok",)),
+        ("+61892345678", ("Australia/Adelaide", "Australia/Perth")),
+    ],
+)
+def test_an_area_code_with_two_clocks_has_both(e164: str, clocks: tuple[str, ...]) -> None:
+    assert tuple(sorted(zone.key for zone in candidate_zones(e164, None))) == clocks
+
+
+def test_both_clocks_of_a_split_area_code_must_permit() -> None:
+    eight_in_new_york = datetime(2026, 3, 2, 8, 0, tzinfo=NEW_YORK)
+    verdict = decide(request(eight_in_new_york, "+12705550142"), CallFacts(), US)
+    assert (verdict.rule, verdict.until) == ("regf-hours", datetime(2026, 3, 2, 9, 0, tzinfo=NEW_YORK))
+    nine_at_night = datetime(2026, 3, 2, 21, 0, tzinfo=NEW_YORK)  # 20:00 in Chicago
+    assert not decide(request(nine_at_night, "+12705550142"), CallFacts(), US).allowed
+
+
+@pytest.mark.parametrize("e164", ["+881612345678", "+80012345678", "+999123456", "not-a-number"])
+def test_a_number_of_unknown_whereabouts_is_not_called(e164: str) -> None:
+    assert candidate_zones(e164, None) == ()
+    verdict = decide(request(datetime(2026, 3, 2, 12, 0, tzinfo=UTC), e164), CallFacts(), US)
     assert (verdict.rule, verdict.until) == ("house-clock-known", None)
 
 

@@ -27,6 +27,7 @@ PLACES: tuple[tuple[str, str | None, list[str]], ...] = (
     ("+18005550142", "US-CA", ["America/Los_Angeles"]),
     ("+18005550143", "US-TN", ["America/New_York", "America/Chicago"]),
     ("+18005550144", "US-AZ", ["America/Phoenix", "America/Denver"]),
+    ("+12705550142", None, ["America/New_York", "America/Chicago"]),
     ("+442079460142", "GB", ["Europe/London"]),
 )
 SETS: tuple[tuple[str, ...], ...] = (
