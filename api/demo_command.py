@@ -222,7 +222,7 @@ def _plain(call: CallInFlight, record: CallRecord, recording: Recording | None, 
 def _placement_table(placement: PlacementReport) -> Table:
     table = Table(title=f"\nCoverage 覆盖率 · {placement.name}", title_justify="left")
     for column in ("rows", "cases", "numbers", "permitted", "attempted", "refused"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     table.add_row(
         str(placement.rows),
         str(placement.cases),
@@ -250,7 +250,7 @@ def _show_rejected(console: Console, placement: PlacementReport) -> None:
 
 def _counts(title: str, counts: dict[str, int]) -> Table:
     table = Table(title=f"\n{title}", title_justify="left")
-    table.add_column("outcome")
+    table.add_column("outcome", overflow="fold")
     table.add_column("calls", justify="right")
     for name, count in counts.items():
         table.add_row(name, str(count))
@@ -260,7 +260,7 @@ def _counts(title: str, counts: dict[str, int]) -> Table:
 def _actions_table(report: SweepReport) -> Table:
     table = Table(title="\nNext actions 下一步", title_justify="left")
     for column in ("action", "cases", "earliest", "latest", "owner"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     kinds: dict[tuple[str, str, str, str], int] = {}
     for one in report.next_actions:
         key = (one.action, f"{one.earliest:%Y-%m-%d}", f"{one.latest:%Y-%m-%d}", one.owner)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
 
 from api.asking import Server
 from api.speaking import Json, say, table
+from config.calendars import zone
 from config.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Agents at their desks: states, calls, transfers, a leader's ear")
@@ -27,6 +30,11 @@ def _ask(method: str, *path: str, **body: Any) -> Any:
     return Server.of_this_machine(load_settings()).ask(method, "agents", *path, body=sent if method == "POST" else None)
 
 
+def _clock(at: str | None, house: ZoneInfo) -> str:
+    """By the clock on the house's wall."""
+    return f"{datetime.fromisoformat(at).astimezone(house):%H:%M:%S}" if at is not None else ""
+
+
 @app.command("list")
 def list_agents(as_json: Json = False) -> None:
     """Everybody on the floor: state, since when, reason, call."""
@@ -34,7 +42,9 @@ def list_agents(as_json: Json = False) -> None:
 
     def draw(console: Console) -> None:
         keys = ("id", "name", "desk", "state", "since", "reason", "pause_wanted", "call_id", "owes")
-        rows = [[one[key] if one[key] is not None else "" for key in keys] for one in found["items"]]
+        house = zone(load_settings().timezone)
+        items = [{**one, "since": _clock(one["since"], house)} for one in found["items"]]
+        rows = [[one[key] if one[key] is not None else "" for key in keys] for one in items]
         console.print(table("Agents", keys, rows) if rows else "Nobody is on the floor: onrecord desk log-in NAME")
 
     say(as_json, found, draw)

@@ -24,6 +24,9 @@ from config.errors import BadInput, InvariantBroken, OnrecordError, Refused
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else")]
 
+_PIPE_COLUMNS = 200
+_IN_ONE_PIECE = frozenset({"id", "user name"})
+
 DONE, NOT_HEALTHY, BAD_INPUT, OUR_FAULT = 0, 1, 2, 70
 
 
@@ -32,11 +35,16 @@ def say(as_json: bool, facts: Any, people: Callable[[Console], None]) -> None:
     if as_json:
         sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2, default=plain) + "\n")
     else:
-        people(Console())
+        console = Console()
+        # Into a pipe or a file nothing is cut to a terminal's width that is not there.
+        people(console if console.is_terminal else Console(width=max(console.width, _PIPE_COLUMNS)))
 
 
 def table(title: str, heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    drawn = Table(*heads, title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for head in heads:
+        # What the next command wants to be given stays in one piece; everything else is folded, never cut.
+        drawn.add_column(head, no_wrap=head in _IN_ONE_PIECE, overflow="fold")
     for row in rows:
         drawn.add_row(*(str(cell) for cell in row))
     return drawn

@@ -9,8 +9,10 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 
 from case_store import sweep
+from case_store.agenda import live_action, set_action
 from case_store.database import Database
-from case_store.tables import owed_outcomes
+from case_store.model import NextAction
+from case_store.tables import outcomes, owed_outcomes
 
 
 @dataclass(slots=True)
@@ -37,6 +39,19 @@ class OwedOutcomes:
                 .values(**asdict(owed), node=node)
                 .on_conflict_do_update(index_elements=["call_id"], set_={"owner": owed.owner})
             )
+
+    async def become_action(self, call_id: str, action: NextAction, now: datetime) -> bool:
+        """Entering the outcome becomes the case's live action, unless it has been entered by now or the case is closed.
+
+        In one transaction with the look: an outcome that comes in at this very moment must not lose the action it led to.
+        """
+        async with self._database.write() as unit:
+            await unit.lock([f"case:{action.case_id}"])  # as whoever records an outcome does
+            entered = await unit.connection.scalar(select(outcomes.c.id).where(outcomes.c.call_id == call_id).limit(1))
+            if entered is not None or await live_action(unit.connection, action.case_id) is None:
+                return False
+            await set_action(unit, action, now, look_at=action.latest)
+            return True
 
     async def hand_to(self, call_id: str, owner: str) -> None:
         async with self._database.write() as unit:

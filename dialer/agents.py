@@ -275,10 +275,8 @@ class Agents:
 
     async def _set_action(self, owed: Owed) -> None:
         now = self._clock.now()
-        before = await self._store.agenda.live(owed.case_id)
-        if before is None:
-            return  # closed meanwhile: nothing follows from it any more
-        await self._store.agenda.replace(
+        await self._store.owed.become_action(
+            owed.call_id,
             NextAction(
                 case_id=owed.case_id,
                 action=ENTER_OUTCOME,

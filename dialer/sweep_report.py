@@ -126,6 +126,11 @@ class CallLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecordingLine:
+    """``sha256`` is of the sound, before it is encrypted; ``path`` is the encrypted object's in the shelf.
+
+    ``sound`` is the plain file with that very hash, where the run keeps one (``--keep-tapes``).
+    """
+
     id: str
     call_id: str
     case_id: str
@@ -134,6 +139,7 @@ class RecordingLine:
     gaps: tuple[dict[str, Any], ...]
     classification: str
     path: str
+    sound: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -145,6 +151,7 @@ class RecordingLine:
             "gaps": list(self.gaps),
             "classification": self.classification,
             "path": self.path,
+            "sound": self.sound,
         }
 
 

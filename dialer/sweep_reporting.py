@@ -54,7 +54,7 @@ async def report_sweep(
     return SweepReport(
         placements=tuple([await _placement(centre, one, numbers) for one in imports]),
         calls=tuple(_call(record, numbers, outcomes.get(record.id)) for record in calls),
-        recordings=tuple([tape for record in calls if (tape := await _recording(centre, record)) is not None]),
+        recordings=tuple([tape for record in calls if (tape := await _recording(centre, record, kept)) is not None]),
         next_actions=tuple([due for case_id in refs if (due := await _action(centre, case_id, refs)) is not None]),
         directory=str(directory),
         clock=clock,
@@ -120,7 +120,7 @@ def _call(record: CallRecord, numbers: dict[str, PhoneNumber], outcome: str | No
     )
 
 
-async def _recording(centre: Centre, record: CallRecord) -> RecordingLine | None:
+async def _recording(centre: Centre, record: CallRecord, folder: Path | None) -> RecordingLine | None:
     try:
         kept = await centre.store.recordings.get(record.recording_id)
     except UnknownRecording:
@@ -136,6 +136,7 @@ async def _recording(centre: Centre, record: CallRecord) -> RecordingLine | None
         gaps=tuple({"channel": gap.channel, "start": gap.start, "seconds": gap.seconds} for gap in kept.gaps),
         classification=str(kept.vitals.get("class", "")),
         path=kept.path or "",
+        sound=str(folder / f"{record.id}.flac") if folder is not None else None,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,8 @@ def test_every_habit_is_told_taped_and_kept(tmp_path: Path, far_sound: bytes) ->
     for call in report["calls"]:
         assert (kept / f"{call['id']}.tape").stat().st_size > 0
         assert (kept / f"{call['id']}.flac").exists()
+    for recording in report["recordings"]:  # whoever has only the object finds the sound and can hash it
+        assert hashlib.sha256(Path(recording["sound"]).read_bytes()).hexdigest() == recording["sha256"]
     samples, rate = soundfile.read(kept / f"{calls['0']['id']}.flac", dtype="int16", always_2d=True)
     assert rate == 8000
     assert samples.shape[1] == 2

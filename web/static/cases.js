@@ -127,7 +127,7 @@ function nextCard(actions) {
     h("h2", {}, label("case.next")),
     actions.map((action) => [
       h("div", { class: "next-action" }, pair(...actionWords(action))),
-      h("dl", {}, h("dt", {}, label("case.window")), h("dd", {}, when(action.earliest), " – ", when(action.latest)), h("dt", {}, label("case.owner")), h("dd", {}, word("role", action.owner)), h("dt", {}, label("case.why")), h("dd", {}, h("div", { class: "reason" }, pair(action.reason_zh, action.reason_en))), action.escalation && [h("dt", {}, label("case.escalation")), h("dd", {}, word("role", action.escalation))]),
+      h("dl", {}, h("dt", {}, label("case.window")), h("dd", {}, when(action.earliest), " – ", when(action.latest)), h("dt", {}, label("case.owner")), h("dd", {}, word("role", action.owner)), h("dt", {}, label("case.why")), h("dd", {}, h("div", { class: "reason" }, pair(action.reason_zh, action.reason_en))), action.escalation && [h("dt", {}, label("case.escalation")), h("dd", {}, action.escalation.includes(" ") ? action.escalation : word("role", action.escalation))]),
     ]),
   );
 }

@@ -71,7 +71,7 @@ export async function teamView(app, place) {
       h("td", { class: "right clock", "data-since": one.since || "" }, ""),
       h("td", {}, call ? [h("span", { class: "number" }, call.number), " ", word("channel", call.channel), " ", h("a", { href: `#/cases/${call.case_id}` }, "→")] : h("span", { class: "quiet" }, "–")),
       h("td", { class: "ears" }, others && one.state === "talking" ? [ear("listen"), ear("whisper"), ear("join")] : one.id === me && one.state === "talking" ? h("button", { type: "button", onclick: act(desk(me, "/call/leave"), {}, refresh) }, label("ear.leave")) : ""),
-      h("td", { class: "right" }, others ? [h("button", { type: "button", class: "plain", disabled: away, title: pauseWords("meeting"), onclick: act(path("/pause"), { reason: "meeting" }, refresh) }, label("desk.pause")), h("button", { type: "button", class: "plain", onclick: act(path("/log-out"), {}, refresh) }, label("desk.out"))] : ""));
+      h("td", { class: "right verbs" }, others ? [h("button", { type: "button", class: "plain", disabled: away, title: pauseWords("meeting"), onclick: act(path("/pause"), { reason: "meeting" }, refresh) }, label("desk.pause")), h("button", { type: "button", class: "plain", onclick: act(path("/log-out"), {}, refresh) }, label("desk.out"))] : ""));
   }
 
   const cards = new Map(); // campaign id → {card, fill}
