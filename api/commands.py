@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import takewhile
 
 import typer
 from rich.console import Console
@@ -102,7 +103,7 @@ def _with_config(words: list[str]) -> list[str]:
 def _as_bad_input(error: TyperException, words: Sequence[str]) -> BadInput:
     said = getattr(error, "format_message", lambda: str(error))()
     parameter = getattr(error, "param", None)
-    command = " ".join(word for word in words if word.isalpha())[:40]
+    command = " ".join(takewhile(str.isalpha, words))[:40]
     return BadInput(
         said.rstrip(".") or "no command",
         field=getattr(parameter, "name", None),
