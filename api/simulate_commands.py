@@ -102,21 +102,18 @@ def pacing(
         "wrap": wrap,
         "patience": patience,
     }
-    try:
-        found = simulate_pacing(
-            given=given,
-            target=target,
-            hours=hours,
-            seeds=seeds,
-            scenario=scenario,
-            markov=markov,
-            pacer=pacer,
-            lines=lines,
-            cancel=cancel,
-            floor=floor,
-        )
-    except BadInput as wrong:
-        _refuse(wrong)
+    found = simulate_pacing(
+        given=given,
+        target=target,
+        hours=hours,
+        seeds=seeds,
+        scenario=scenario,
+        markov=markov,
+        pacer=pacer,
+        lines=lines,
+        cancel=cancel,
+        floor=floor,
+    )
     if as_json:
         figures = asdict(found)
         typer.echo(json.dumps({name: figures[name] for name in _PROMISED}))
@@ -138,20 +135,17 @@ def bound(
     as_json: AsJson = False,
 ) -> None:
     """The highest utilisation any pacer can reach in the Markov version."""
-    try:
-        count = 10 if agents is None else agents
-        floor = MarkovFloor(
-            agents=count,
-            answer_rate=0.3 if answer_rate is None else answer_rate,
-            ring=15.0 if ring is None else ring,
-            talk=90.0 if talk is None else talk,
-            wrap=15.0 if wrap is None else wrap,
-            abandonment=target,
-            merged=count > 12 if merged is None else merged,
-        )
-        found = solve_bound(floor)
-    except BadInput as wrong:
-        _refuse(wrong)
+    count = 10 if agents is None else agents
+    floor = MarkovFloor(
+        agents=count,
+        answer_rate=0.3 if answer_rate is None else answer_rate,
+        ring=15.0 if ring is None else ring,
+        talk=90.0 if talk is None else talk,
+        wrap=15.0 if wrap is None else wrap,
+        abandonment=target,
+        merged=count > 12 if merged is None else merged,
+    )
+    found = solve_bound(floor)
     if as_json:
         typer.echo(
             json.dumps(
@@ -237,8 +231,3 @@ def _in_words(found: Outcome, pacer: PacerName) -> str:
             f"  answer to agent  {found.answer_delay_mean:6.3f} s mean, {found.answer_delay_p99:.2f} s 99th percentile",
         ]
     )
-
-
-def _refuse(wrong: BadInput) -> None:
-    typer.echo(str(wrong), err=True)
-    raise typer.Exit(2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from config.errors import BadInput, describe_shape
@@ -103,6 +103,9 @@ class Scenario:
             _between(pause.every_minutes, "breaks.every_minutes", 1.0, 1440.0)
             _between(pause.from_minute, "breaks.from_minute", 0.0, pause.every_minutes)
             _between(pause.minutes, "breaks.minutes", 0.1, pause.every_minutes)
+        for kind in self.numbers:
+            _between(kind.share, "numbers.share", 0.0, 1.0)
+            _between(kind.factor, "numbers.factor", 0.0, 1000.0)
         if self.numbers and abs(sum(kind.share for kind in self.numbers) - 1.0) > 1e-6:
             raise BadInput("the shares do not add up to 1", field="numbers.share", remedy="Make them add up to 1")
 
@@ -129,11 +132,7 @@ def scenario_from_toml(text: str, under: Scenario | None = None) -> Scenario:
         elif name == "numbers":
             values[name] = tuple(_made(NumberKind, one, name) for one in _list(value, name))
         elif name in ("markov", "kinds_known"):
-            if not isinstance(value, bool):
-                raise BadInput(
-                    "not true or false", field=name, shape=type(value).__name__, remedy="Write true or false"
-                )
-            values[name] = value
+            values[name] = _yes_or_no(value, name)
         else:
             values[name] = value
     return replace(under or Scenario(), **values)
@@ -156,21 +155,33 @@ def _made(kind: Any, value: Any, name: str) -> Any:
         if key == "factors":
             ready[key] = tuple(_number(one, f"{name}.{key}") for one in _list(item, f"{name}.{key}"))
         elif key == "announced":
-            ready[key] = bool(item)
+            ready[key] = _yes_or_no(item, f"{name}.{key}")
         elif key == "name":
-            ready[key] = str(item)
+            if not isinstance(item, str):
+                raise BadInput("not a name", field=f"{name}.{key}", shape=type(item).__name__, remedy="Write a text")
+            ready[key] = item
         else:
             ready[key] = _number(item, f"{name}.{key}")
-    try:
-        return kind(**ready)
-    except TypeError as missing:
-        raise BadInput("a figure is missing", field=name, remedy=f"Add it: {missing}") from missing
+    absent = [one.name for one in known.values() if one.default is MISSING and one.name not in ready]
+    if absent:
+        raise BadInput("a figure is missing", field=f"{name}.{absent[0]}", remedy=f"Add {', '.join(absent)}")
+    return kind(**ready)
+
+
+def _yes_or_no(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput("not true or false", field=name, shape=type(value).__name__, remedy="Write true or false")
+    return value
 
 
 def _number(value: Any, name: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise BadInput("not a number", field=name, shape=describe_shape(value), remedy="Give a plain number")
+        raise BadInput("not a number", field=name, shape=_shape(value), remedy="Give a plain number")
     return float(value)
+
+
+def _shape(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else describe_shape(value)
 
 
 def _between(value: Any, name: str, low: float, high: float) -> None:
@@ -181,5 +192,5 @@ def _between(value: Any, name: str, low: float, high: float) -> None:
 
 def _whole(value: Any, name: str, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise BadInput("not a whole number", field=name, shape=describe_shape(value), remedy="Give a whole number")
+        raise BadInput("not a whole number", field=name, shape=_shape(value), remedy="Give a whole number")
     _between(value, name, low, high)

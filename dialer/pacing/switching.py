@@ -26,14 +26,6 @@ _TURN = 1.0 / 800.0  # of calm times turning lively or back, an event
 _DRIFT = 2e-6  # variance of the logarithm, an event
 
 
-def _jumps() -> np.ndarray[Any, np.dtype[np.float64]]:
-    apart = _LOGS[:, None] - _LOGS[None, :]
-    kernel = np.exp(-0.5 * (apart / _JUMP) ** 2)
-    made: np.ndarray[Any, np.dtype[np.float64]] = kernel / kernel.sum(axis=1, keepdims=True)
-    return made
-
-
-_KERNEL = _jumps()
 _REGIMES = np.array([[_CALM], [1.0]])
 
 
@@ -66,7 +58,8 @@ class SwitchingRate:
         moved[:, 1:] += drift * belief[:, :-1]
         moved[:, :-1] += drift * belief[:, 1:]
         jumps = jump * _REGIMES
-        moved = (1.0 - jumps) * moved + jumps * (belief @ _KERNEL)
+        near = np.exp((_LOGS - math.log(self.rate)) ** 2 * (-0.5 / _JUMP**2))
+        moved += jumps * (np.add.reduce(belief, axis=1, keepdims=True) * (near / near.sum()) - moved)
         likely = events * _LOGS - exposure * _RATES
         moved *= np.exp(likely - likely.max())
         self._belief = moved / moved.sum()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from api.commands import run
 from api.simulate_commands import simulate
 from config.errors import BadInput
 from dialer.pacing.fast_floor import FastFloor
@@ -118,6 +119,11 @@ def test_a_scenario_is_read_and_checked() -> None:
         ("[[breaks]]\nshare = 0.5", "breaks"),
         ("[answer_steps]\nfactors = []", "factors"),
         ("[[numbers]]\nname='a'\nshare=0.4\nfactor=1", "shares"),
+        ("[[numbers]]\nname='a'\nshare=-0.5\nfactor=1\n[[numbers]]\nname='b'\nshare=1.5\nfactor=1", "numbers.share"),
+        ("[[numbers]]\nname='a'\nshare=1.0\nfactor=-3", "numbers.factor"),
+        ("[[numbers]]\nname=3\nshare=1.0\nfactor=1", "numbers.name"),
+        ("[[breaks]]\nshare=0.5\nminutes=5\nannounced='no'", "breaks.announced"),
+        ("[[breaks]]\nshare=0.5", "breaks.minutes"),
     ],
 )
 def test_a_bad_scenario_names_its_fault(text: str, names: str) -> None:
@@ -169,10 +175,19 @@ def test_the_markov_world_and_its_bound() -> None:
         (["bound", "--target", "0"], "abandonment"),
     ],
 )
-def test_bad_values_are_refused(arguments: list[str], names: str) -> None:
-    told = runner.invoke(simulate, arguments)
-    assert told.exit_code == 2
-    assert names in told.stderr
+def test_bad_values_are_refused(arguments: list[str], names: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", *arguments]) == 2
+    assert names in capsys.readouterr().err
+    assert run(["simulate", *arguments, "--json"]) == 2
+    said = json.loads(capsys.readouterr().err)["error"]
+    assert (said["error_id"], said["field"]) == ("bad-input", names)
+
+
+def test_an_unknown_pacer_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["simulate", "pacing", "--pacer", "magic", "--json"]) == 2
+    said = json.loads(capsys.readouterr().err)["error"]
+    assert "'vicidial-tapered'" in said["title"]
+    assert said["remedy"] == "see onrecord simulate pacing --help"
 
 
 def test_a_scenario_file_is_used(tmp_path: Path) -> None:
