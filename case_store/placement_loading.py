@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -83,6 +84,7 @@ class Loading:
         self._placement_id = ""
         self._ids = {prefix: ids(prefix) for prefix in ("per", "debt", "case", "bal", "num", "con", "act")}
         self._out: dict[Any, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
+        self._written: Counter[Any] = Counter()
         self.rows = 0
         self._cases = self._numbers = self._existing = 0
         self._rejected_rows: list[Rejection] = []
@@ -188,6 +190,7 @@ class Loading:
                 },
             )
         )
+        await self._unit.refresh_statistics({table.name: rows for table, rows in self._written.items()})
         running = await connection.execute(
             select(campaign_placements.c.campaign_id)
             .join(campaigns, campaigns.c.id == campaign_placements.c.campaign_id)
@@ -373,6 +376,7 @@ class Loading:
         for table, rows in self._out.items():
             if rows:
                 await insert_rows(self._unit, table, _COLUMNS[table], rows)
+                self._written[table] += len(rows)
                 rows.clear()
 
 
