@@ -100,6 +100,8 @@ def _import_facts(report: ImportReport) -> dict[str, Any]:
 def _draw_import(console: Console, report: ImportReport, rejected: Path | None) -> None:
     if report.already_loaded:
         console.print("This very file was loaded before; nothing changed.")
+    if report.unknown_columns:
+        console.print(f"Columns that were not read: {escape(', '.join(report.unknown_columns))}")
     word = "would go in" if report.dry_run else "went in"
     console.print(
         f"{report.name}: {report.rows} rows; {report.cases} cases and {report.numbers} numbers {word}, "

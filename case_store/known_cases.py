@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from case_store.intake.placement import SELF
 from case_store.model import Channel
 from case_store.tables import balances, cases, contacts, debts, numbers, persons
 
@@ -23,7 +23,8 @@ class KnownCase:
     contacts: dict[tuple[str, str], tuple[str, str]]  # (relation, name) -> (contact id, person id)
     numbers: set[tuple[str, str]]
     balances: dict[tuple[str, str], Any]
-    positions: Counter[str]
+    positions: dict[str, int]  # channel -> how many numbers it has
+    own_contact: tuple[str, str] | None = None  # the debtor as a contact of the case
     fresh: bool = False  # made by this batch
     first_row: int = 0  # the row that made it
     gained: bool = False
@@ -58,18 +59,24 @@ async def known_cases(connection: AsyncConnection, client: str, refs: set[str]) 
             contacts={},
             numbers=set(),
             balances={},
-            positions=Counter(),
+            positions={},
         )
     if by_id:
         for contact in await connection.execute(select(contacts).where(contacts.c.case_id.in_(by_id))):
             by_id[contact.case_id].contacts[contact.relation, contact.name] = contact.id, contact.person_id
+            if contact.relation == SELF:
+                by_id[contact.case_id].own_contact = by_id[contact.case_id].own_contact or (
+                    contact.id,
+                    contact.person_id,
+                )
         for line in await connection.execute(
             select(numbers.c.case_id, numbers.c.e164, numbers.c.extension, numbers.c.channel).where(
                 numbers.c.case_id.in_(by_id)
             )
         ):
             by_id[line.case_id].numbers.add((line.e164, line.extension))
-            by_id[line.case_id].positions[line.channel] += 1
+            known_places = by_id[line.case_id].positions
+            known_places[line.channel] = known_places.get(line.channel, 0) + 1
         for owed in await connection.execute(select(balances).where(balances.c.case_id.in_(by_id))):
             by_id[owed.case_id].balances[owed.label, owed.currency] = owed.amount
     return known

@@ -22,9 +22,10 @@ class Channel(StrEnum):
 
     @property
     def is_debtors_own(self) -> bool:
-        return self in (Channel.WORKPLACE, Channel.MOBILE, Channel.HOME)
+        return self in _DEBTORS_OWN
 
 
+_DEBTORS_OWN = frozenset({Channel.WORKPLACE, Channel.MOBILE, Channel.HOME})
 SOP_ORDER: tuple[Channel, ...] = tuple(Channel)
 
 

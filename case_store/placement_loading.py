@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -11,14 +13,13 @@ from typing import Any
 from sqlalchemy import insert, select
 
 from case_store import sweep
-from case_store.agenda import action_row
 from case_store.bulk import ids, insert_rows
 from case_store.database import Unit
 from case_store.intake.errors import Rejection
 from case_store.intake.identity import KeyIdentity
 from case_store.intake.placement import SELF, ParsedNumber, ParsedPlacement, ParsedRow, RefusedRow
 from case_store.known_cases import KnownCase, known_cases, known_debts, known_people
-from case_store.model import NextAction, StoredAction
+from case_store.model import Channel
 from case_store.placement_report import Arrival, FirstAction, ImportReport, RowFate
 from case_store.tables import (
     balances,
@@ -36,6 +37,27 @@ from case_store.tables import (
 from config.identity import new_id
 
 _KEPT_REJECTIONS = 1000  # of an earlier load's report, in the database; the reject file has them all
+
+
+# What a load writes, table by table, each after those its keys point to.
+_COLUMNS: dict[Any, tuple[str, ...]] = {
+    persons: ("id", "identity_key", "name", "created_at"),
+    debts: ("id", "person_id", "client", "account_ref"),
+    cases: (
+        *("id", "placement_id", "client", "client_ref", "debtor_person_id", "debt_id", "balance_amount"),
+        *("balance_currency", "region", "address", "opened_at", "state"),
+    ),
+    balances: ("id", "case_id", "debt_id", "label", "amount", "currency", "as_of"),
+    contacts: ("id", "case_id", "person_id", "name", "relation"),
+    numbers: (
+        *("id", "case_id", "contact_id", "person_id", "e164", "raw", "extension", "channel", "position", "sop_rank"),
+        *("region", "state", "added_at"),
+    ),
+    next_actions: (
+        *("id", "case_id", "action", "earliest", "latest", "owner", "escalation", "reason_en", "reason_zh"),
+        *("number_id", "agent_id", "look_at", "state", "set_at"),
+    ),
+}
 
 
 class Loading:
@@ -56,11 +78,13 @@ class Loading:
         self._parsed = parsed
         self._client = parsed.client.name
         self._now = now
+        ranks = {channel: place for place, channel in enumerate(parsed.client.sop_order)}
+        self._ranks = {channel: ranks.get(channel.value, len(ranks)) * 1000 for channel in Channel}
         self._plan = plan
-        self._ranks = {channel: place for place, channel in enumerate(parsed.client.sop_order)}
         self._placement_id = ""
         self._ids = {prefix: ids(prefix) for prefix in ("per", "debt", "case", "bal", "num", "con", "act")}
-        self._out: dict[Any, list[dict[str, Any]]] = {}
+        self._out: dict[Any, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
+        self._written: Counter[Any] = Counter()
         self.rows = 0
         self._cases = self._numbers = self._existing = 0
         self._rejected_rows: list[Rejection] = []
@@ -72,19 +96,16 @@ class Loading:
         if not self._placement_id:
             await self._open_placement()
         self.rows += len(batch)
-        good: list[ParsedRow] = []
-        for row in batch:
-            if isinstance(row, RefusedRow):
-                self._reject(row, row.reasons)
-            elif self._identity is not None and row.identity_key is not None:
-                good.append(replace(row, identity_key=self._identity(row.identity_key)))
-            else:
-                good.append(row)
+        keyed = [self._keyed(row) for row in batch]
+        good = [row for row in keyed if isinstance(row, ParsedRow)]
         known = await known_cases(self._unit.connection, self._client, {row.case_ref for row in good})
         people = await known_people(self._unit.connection, {row.identity_key for row in good if row.identity_key})
         owed = await known_debts(self._unit.connection, self._client, {row.account_ref for row in good})
         fresh: list[KnownCase] = []
-        for row in good:
+        for row in keyed:
+            if isinstance(row, RefusedRow):
+                self._reject(row, row.reasons)
+                continue
             case = known.get(row.case_ref)
             if case is None:
                 if not row.balances:
@@ -120,6 +141,11 @@ class Loading:
             self._first_action(case)
         await self._flush()
         self._reopened += [case.id for case in known.values() if case.gained and not case.fresh]
+
+    def _keyed(self, row: ParsedRow | RefusedRow) -> ParsedRow | RefusedRow:
+        if self._identity is None or isinstance(row, RefusedRow) or row.identity_key is None:
+            return row
+        return replace(row, identity_key=self._identity(row.identity_key))
 
     def report(self, dry_run: bool) -> ImportReport:
         return ImportReport(
@@ -164,6 +190,7 @@ class Loading:
                 },
             )
         )
+        await self._unit.refresh_statistics({table.name: rows for table, rows in self._written.items()})
         running = await connection.execute(
             select(campaign_placements.c.campaign_id)
             .join(campaigns, campaigns.c.id == campaign_placements.c.campaign_id)
@@ -214,23 +241,24 @@ class Loading:
         if debt is None:
             debt = next(self._ids["debt"]), person_id
             owed[row.account_ref] = debt
-            self._put(debts, id=debt[0], person_id=person_id, client=self._client, account_ref=row.account_ref)
+            self._out[debts].append((debt[0], person_id, self._client, row.account_ref))
         case_id = next(self._ids["case"])
         first = row.balances[0][1]
-        self._put(
-            cases,
-            id=case_id,
-            placement_id=self._placement_id,
-            client=self._client,
-            client_ref=row.case_ref,
-            debtor_person_id=person_id,
-            debt_id=debt[0],
-            balance_amount=first.amount,
-            balance_currency=first.currency,
-            region=row.region,
-            address=row.address,
-            opened_at=self._now,
-            state="open",
+        self._out[cases].append(
+            (
+                case_id,
+                self._placement_id,
+                self._client,
+                row.case_ref,
+                person_id,
+                debt[0],
+                first.amount,
+                first.currency,
+                row.region,
+                row.address,
+                self._now,
+                "open",
+            )
         )
         self._cases += 1
         return KnownCase(
@@ -242,7 +270,7 @@ class Loading:
             contacts={},
             numbers=set(),
             balances={},
-            positions=Counter(),
+            positions={},
             fresh=True,
             first_row=row.row,
             region=row.region,
@@ -250,7 +278,7 @@ class Loading:
 
     def _new_person(self, name: str, identity_key: str | None) -> str:
         person_id = next(self._ids["per"])
-        self._put(persons, id=person_id, identity_key=identity_key, name=name, created_at=self._now)
+        self._out[persons].append((person_id, identity_key, name, self._now))
         return person_id
 
     def _add_balances(self, row: ParsedRow, case: KnownCase) -> None:
@@ -258,72 +286,84 @@ class Loading:
             if (label, money.currency) in case.balances:
                 continue
             case.balances[label, money.currency] = money.amount
-            self._put(
-                balances,
-                id=next(self._ids["bal"]),
-                case_id=case.id,
-                debt_id=case.debt_id,
-                label=label,
-                amount=money.amount,
-                currency=money.currency,
-                as_of=self._now,
+            self._out[balances].append(
+                (next(self._ids["bal"]), case.id, case.debt_id, label, money.amount, money.currency, self._now)
             )
 
     def _add_numbers(self, row: ParsedRow, case: KnownCase) -> None:
+        out, fresh_id = self._out[numbers], self._ids["num"]
         for number in row.numbers:
-            key = (number.line.e164, number.line.extension or "")
+            line = number.line
+            key = (line.e164, line.extension or "")
             if key in case.numbers:
                 continue
             case.numbers.add(key)
             case.gained = True
             contact_id, person_id = self._contact(case, number, row.debtor_name)
-            channel = number.channel.value
-            position = case.positions[channel]
-            case.positions[channel] += 1
-            rank = self._ranks.get(channel, len(self._ranks)) * 1000 + position
-            case.lines.append((rank, (number.line.e164, number.channel, number.line.region)))
-            self._put(
-                numbers,
-                id=next(self._ids["num"]),
-                case_id=case.id,
-                contact_id=contact_id,
-                person_id=person_id,
-                e164=number.line.e164,
-                raw=number.raw,
-                extension=number.line.extension or "",
-                channel=channel,
-                position=position,
-                sop_rank=rank,
-                region=number.line.region,
-                state="live",
-                added_at=self._now,
+            channel = number.channel
+            position = case.positions.get(channel, 0)
+            case.positions[channel] = position + 1
+            rank = self._ranks[channel] + position
+            case.lines.append((rank, (line.e164, channel, line.region)))
+            out.append(
+                (
+                    next(fresh_id),
+                    case.id,
+                    contact_id,
+                    person_id,
+                    line.e164,
+                    number.raw,
+                    key[1],
+                    channel.value,
+                    position,
+                    rank,
+                    line.region,
+                    "live",
+                    self._now,
+                )
             )
             self._numbers += 1
 
     def _contact(self, case: KnownCase, number: ParsedNumber, debtor_name: str) -> tuple[str, str]:
         own = number.channel.is_debtors_own
-        key = (SELF, case.debtor_name or debtor_name) if own else (number.relation, number.contact_name)
         if own:
-            key = next((known for known in case.contacts if known[0] == SELF), key)
+            if case.own_contact is not None:
+                return case.own_contact
+            key = (SELF, case.debtor_name or debtor_name)
+        else:
+            key = (number.relation, number.contact_name)
         found = case.contacts.get(key)
         if found is None:
             person_id = case.debtor_id if own else self._new_person(number.contact_name, None)
             found = next(self._ids["con"]), person_id
             case.contacts[key] = found
-            self._put(contacts, id=found[0], case_id=case.id, person_id=person_id, name=key[1], relation=key[0])
+            self._out[contacts].append((found[0], case.id, person_id, key[1], key[0]))
+        if own:
+            case.own_contact = found
         return found
 
     def _first_action(self, case: KnownCase) -> None:
         lines = tuple(line for _, line in sorted(case.lines, key=lambda each: each[0]))
         first = self._plan(Arrival(case.id, case.region, lines, self._now))
         action = first.action
-        stored = StoredAction(
-            id=next(self._ids["act"]),
-            state="live",
-            set_at=self._now,
-            **{name: getattr(action, name) for name in NextAction.__slots__},
+        self._out[next_actions].append(
+            (
+                next(self._ids["act"]),
+                case.id,
+                action.action,
+                action.earliest,
+                action.latest,
+                action.owner,
+                action.escalation,
+                action.reason_en,
+                action.reason_zh,
+                action.number_id,
+                action.agent_id,
+                first.look_at,
+                "live",
+                self._now,
+            )
         )
-        self._put(next_actions, **action_row(stored), look_at=first.look_at)
 
     def _reject(self, row: ParsedRow | RefusedRow, reasons: tuple[Rejection, ...]) -> None:
         self._rejected_rows += reasons
@@ -332,14 +372,17 @@ class Loading:
             ref = row.case_ref if isinstance(row, ParsedRow) else ""
             self._each(RowFate(row=row.row, case_ref=ref, fate="refused", numbers=0, reasons=reasons))
 
-    def _put(self, table: Any, **values: Any) -> None:
-        self._out.setdefault(table, []).append(values)
-
     async def _flush(self) -> None:
-        for table in (persons, debts, cases, balances, contacts, numbers, next_actions):
-            rows = self._out.pop(table, None)
+        for table, rows in self._out.items():
             if rows:
-                await insert_rows(self._unit, table, rows)
+                await insert_rows(self._unit, table, _COLUMNS[table], rows)
+                self._written[table] += len(rows)
+                rows.clear()
+
+
+def _spelt(name: str) -> str:
+    """A name without what people vary: width, case, blanks and points."""
+    return re.sub(r"[\s·.\-]", "", unicodedata.normalize("NFKC", name)).casefold()
 
 
 def _missing_balance(row: ParsedRow) -> Rejection:
@@ -360,6 +403,20 @@ def _disagreement(row: ParsedRow, case: KnownCase) -> Rejection | None:
             problem="this case number belongs to another person already",
             shape="two identity numbers",
             remedy="correct the case number or the identity number",
+        )
+    same_identity = row.identity_key is not None and row.identity_key == case.identity_key
+    if (
+        row.debtor_name
+        and case.debtor_name
+        and not same_identity
+        and _spelt(row.debtor_name) != _spelt(case.debtor_name)
+    ):
+        return Rejection(
+            row=row.row,
+            field="name",
+            problem="this case number belongs to a debtor of another name already",
+            shape="two names",
+            remedy="correct the case number or the name, or give the identity number that both rows share",
         )
     for label, money in row.balances:
         known = case.balances.get((label, money.currency))

@@ -372,8 +372,9 @@ async def join_placement(unit: Unit, campaign_id: str, placement_id: str, now: d
     there = select(sweep_cases.c.case_id).where(
         sweep_cases.c.campaign_id == campaign_id, sweep_cases.c.case_id == cases.c.id
     )
-    await unit.connection.execute(
-        insert(sweep_cases).from_select(
+    joined = await unit.connection.execute(
+        insert(sweep_cases)
+        .from_select(
             ["campaign_id", "case_id", "state", "due_at"],
             select(
                 literal(campaign_id),
@@ -382,7 +383,9 @@ async def join_placement(unit: Unit, campaign_id: str, placement_id: str, now: d
                 literal(now, sweep_cases.c.due_at.type),
             ).where(cases.c.placement_id == placement_id, cases.c.state == "open", ~there.exists()),
         )
+        .execution_options(preserve_rowcount=True)
     )
+    await unit.refresh_statistics({sweep_cases.name: joined.rowcount})
 
 
 async def _busy_people(unit: Unit, people: set[str]) -> set[str]:

@@ -16,11 +16,12 @@ from enum import StrEnum
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from case_store.intake.columns import Layout, known_headers, plain, read_layout
+from case_store.intake.columns import Layout, known_headers, plain, read_layout, refuse_twins
 from case_store.intake.errors import FieldRefused, HeaderUnknown, Rejection
+from case_store.intake.money import read_money
 from case_store.intake.phone import Line, read_numbers
-from case_store.intake.placement import ParsedNumber, RefusedRow, RowReader, read_money
-from case_store.intake.table import Row, TableFile, open_table
+from case_store.intake.placement import ParsedNumber, RefusedRow, RowReader
+from case_store.intake.table import NumericCell, Row, TableFile, open_table
 from case_store.model import Money
 from case_store.network import ProgressCategory
 from config.calendars import local_instant
@@ -221,6 +222,7 @@ def _columns(
     places = {plain(title): place for place, title in enumerate(header)}
     found = {field: places[plain(title)] for field, title in chosen.items() if plain(title) in places}
     taken = set(found.values())
+    refuse_twins(header, lambda place, word: place not in taken and word in words)
     unknown = []
     for place, title in enumerate(header):
         field = words.get(plain(title))
@@ -239,7 +241,7 @@ class _Lines:
     def __init__(self, file: BankFile) -> None:
         self._file = file
         self._width = len(file.table.header)
-        self._reader = RowReader(file.layout, file.client, self._width) if file.layout is not None else None
+        self._reader = RowReader(file.layout, file.client, file.table.header) if file.layout is not None else None
 
     def line(self, row: Row) -> BankLine | RefusedRow:
         if row.problem is not None or any(row.cells[self._width :]):
@@ -273,10 +275,12 @@ class _Lines:
 
     def _payment(self, row: Row) -> PaymentLine:
         case_ref, bank_ref = self._needed(row, "case_ref"), self._needed(row, "bank_ref")
+        raw = self._raw(row, "amount")
         text = self._text(row, "amount")
+        bracketed = text.startswith("(") and text.endswith(")")
         said = plain(self._text(row, "type"))
         reverses = self._text(row, "reverses") or None
-        negative = text.lstrip("¥￥$€£ ").startswith(("-", "−")) or text.startswith(("-", "−"))
+        negative = text.lstrip("¥￥$€£ ").startswith(("-", "−")) or text.startswith(("-", "−")) or bracketed
         if said and said not in _REVERSAL and said not in _PAYMENT:
             raise FieldRefused(
                 "it is neither a payment nor a reversal",
@@ -286,7 +290,9 @@ class _Lines:
             )
         reversal = negative or said in _REVERSAL
         money = read_money(
-            text.replace("-", "", 1).replace("−", "", 1) if negative else text,
+            re.sub(r"[-−]", "", text.strip("()"), count=1)
+            if negative
+            else (raw if isinstance(raw, NumericCell) else text),
             field="amount",
             said=self._text(row, "currency"),
             region=self._file.client.default_region,
@@ -319,6 +325,8 @@ class _Lines:
 
     def _call(self, row: Row) -> HistoryLine:
         outcomes = read_numbers(self._raw(row, "phone"), field="phone", region=self._file.client.default_region)
+        if not outcomes:
+            raise FieldRefused("it is missing", field="phone", value="", remedy="give the number that was called")
         first = outcomes[0]
         if not isinstance(first, Line):
             raise first

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from case_store.intake.errors import HeaderUnknown
@@ -13,13 +13,15 @@ from config.errors import describe_shape
 
 _WORDS: dict[str, str] = {
     "case_ref": "案件编号 案件号 案号 委案编号 委案号 案件序列号 案件id 合同号 合同编号 借据号 借据编号 case caseid caseno caseref casenumber "
-    "casereference ref reference clientref loanid loanno contractno contractnumber accountid",
+    "casereference ref reference clientref loanid loanno loannumber contractno contractnumber accountid matterno filenumber",
     "account_ref": "账号 账户号 账户 卡号 信用卡号 贷款账号 account accountno accountnumber accountref cardno cardnumber",
-    "name": "姓名 客户姓名 持卡人姓名 持卡人 债务人 债务人姓名 借款人 借款人姓名 客户名称 name debtor debtorname customer customername "
-    "cardholder cardholdername borrower fullname",
-    "id_number": "证件号 证件号码 身份证 身份证号 身份证号码 证件编号 idnumber idno idcard nationalid nationalidnumber passport passportno ssn",
+    "name": "姓名 客户姓名 持卡人姓名 持卡人 债务人 债务人姓名 借款人 借款人姓名 客户名称 债务人名称 主贷人 name debtor debtorname customer customername "
+    "cardholder cardholdername borrower borrowername fullname customerfullname debtorfullname clientname",
+    "first_name": "firstname givenname forename 名",
+    "last_name": "lastname surname familyname 姓",
+    "id_number": "证件号 证件号码 身份证 身份证号 身份证号码 证件编号 idnumber idno idcard idcardno nationalid nationalidno nationalidnumber passport passportno ssn",
     "person_key": "客户编号 客户号 customerid customerno personid personkey debtorid cifno cif",
-    "balance": "余额 欠款 欠款金额 欠款总额 欠款余额 总欠款 委案金额 委托金额 逾期金额 逾期总额 应还金额 剩余应还 balance amount amountdue outstanding "
+    "balance": "余额 欠款 欠款金额 欠款总额 欠款余额 总欠款 委案金额 委托金额 逾期金额 逾期总额 应还金额 剩余应还 当前欠款 结欠金额 应收金额 balance amount amountdue amountowed amountowing currentbalance outstanding "
     "outstandingbalance debt debtamount totaldue balancedue total",
     "currency": "币种 货币 currency ccy currencycode",
     "region": "地区 国家 国家地区 region country countrycode regioncode",
@@ -32,11 +34,11 @@ _WORDS: dict[str, str] = {
 _EXACT: dict[str, str] = {word: field for field, words in _WORDS.items() for word in words.split()}
 
 _CHANNEL_WORDS: dict[Channel, str] = {
-    Channel.WORKPLACE: "单电 单位 单位电话 单位号码 公司 公司电话 公司号码 办公 办公电话 工作电话 workplace workplacephone work workphone "
+    Channel.WORKPLACE: "单电 单位 单位电话 单位号码 公司 公司电话 公司号码 办公 办公电话 工作电话 workplace workplacephone work workphone workphonenumber "
     "worktel office officephone officetel company companyphone employer employerphone business businessphone",
-    Channel.MOBILE: "手机 手机号 手机号码 持卡人手机 本人手机 本人手机号 本人电话 客户手机 移动电话 债务人手机 借款人手机 mobile mobilephone mobileno "
-    "mobilenumber cell cellphone cellular debtormobile ownmobile debtorphone",
-    Channel.HOME: "宅电 住宅 住宅电话 住宅号码 家庭 家庭电话 家电 家里电话 home homephone hometel homenumber residencephone landline",
+    Channel.MOBILE: "手机 手机号 手机号码 持卡人手机 持卡人手机号 手机号本人 手机本人 手机号码本人 本人手机 本人手机号 本人手机号码 本人电话 客户手机 移动电话 债务人手机 借款人手机 mobile mobilephone mobileno "
+    "mobilenumber cell cellphone cellular debtormobile ownmobile mobilephonenumber mobiletel cellphonenumber debtorphone",
+    Channel.HOME: "宅电 住宅 住宅电话 住宅号码 家庭 家庭电话 家电 家里电话 home homephone hometel homenumber homephonenumber residencephone landline",
     Channel.RELATIVE: "亲属 直系亲属 亲属电话 亲戚 家属 家人 relative relatives family familymember relativephone",
     Channel.EMERGENCY: "紧急联系人 紧急联系 紧急 紧急联系人电话 紧急电话 emergency emergencycontact emergencyphone emergencycontactphone",
 }
@@ -144,12 +146,27 @@ _GROUPED = re.compile(
     rf"({'|'.join(sorted(_ATTRIBUTES, key=len, reverse=True))})?(\d*)$"
 )
 _NUMBERED = re.compile(r"^(.*?)([\d一二三四五六]+)$")
-_CURRENCIES = {"人民币": "CNY", "美元": "USD", "港币": "HKD", "欧元": "EUR", "英镑": "GBP", "日元": "JPY"}
+_CURRENCIES = {
+    "人民币": "CNY",
+    "人民币元": "CNY",
+    "rmb": "CNY",
+    "元": "CNY",
+    "¥": "CNY",
+    "港元": "HKD",
+    "美金": "USD",
+    "美元": "USD",
+    "港币": "HKD",
+    "欧元": "EUR",
+    "英镑": "GBP",
+    "日元": "JPY",
+}
 _CODES = "cny|usd|eur|gbp|hkd|jpy|sgd|aud|cad|chf|twd|mop"
+_SAID = "|".join(sorted(_CURRENCIES, key=len, reverse=True))
 _BALANCE_IN = re.compile(
-    rf"^(?:(?P<head>{'|'.join(_CURRENCIES)}|{_CODES})?(?P<what>{'|'.join(sorted(_WORDS['balance'].split(), key=len, reverse=True))})"
-    rf"(?P<tail>{'|'.join(_CURRENCIES)}|{_CODES})?)$"
+    rf"^(?:(?P<head>{_SAID}|{_CODES})?(?P<what>{'|'.join(sorted(_WORDS['balance'].split(), key=len, reverse=True))})"
+    rf"(?P<tail>{_SAID}|{_CODES})?)$"
 )
+_MAY_REPEAT = frozenset({"phone", "relation", "contact_name", "channel"})
 _OURS = re.compile(r"^onrecord(row|field|problem|shape|remedy)$")
 
 _SETTABLE = [
@@ -211,7 +228,12 @@ def known_headers(cells: Sequence[str]) -> int:
 
 def _is_known(word: str) -> bool:
     return bool(
-        word in _EXACT or word in _CHANNEL_OF or _BALANCE_IN.match(word) or _GROUPED.match(word) or _numbered(word)
+        word in _EXACT
+        or word in _CHANNEL_OF
+        or _BALANCE_IN.match(word)
+        or _GROUPED.match(word)
+        or _numbered(word)
+        or _is_numbered_phone(word)
     )
 
 
@@ -233,6 +255,16 @@ def read_layout(
     unknown: list[str] = []
     chosen = _chosen(header, columns, client)
     words = frozenset(plain(title) for title in header)
+    # Phone columns may stand twice: a case may have many numbers.
+    refuse_twins(
+        header,
+        lambda place, word: (
+            place not in chosen
+            and bool(word in _EXACT or _BALANCE_IN.match(word))
+            and _EXACT.get(word) not in _MAY_REPEAT
+        ),
+    )
+    foremost = _foremost(header)
     for place, title in enumerate(header):
         word = plain(title)
         if not word or _OURS.match(word):
@@ -243,7 +275,12 @@ def read_layout(
             code = found["head"] or found["tail"]
             currency = None if code is None else _CURRENCIES.get(code, code.upper())
             balances.append((place, currency, title.strip()))
-        elif word in _EXACT and _EXACT[word] not in single and not _heads_contacts(word, words):
+        elif (
+            word in _EXACT
+            and _EXACT[word] not in single
+            and foremost[_EXACT[word]] == word
+            and not _heads_contacts(word, words)
+        ):
             single[_EXACT[word]] = place
         elif word in _CHANNEL_OF and not _is_group_name(word, words):
             channel = _CHANNEL_OF[word]
@@ -255,6 +292,9 @@ def read_layout(
             _add(groups, (key.value if key else "by-relation", _index(index or tail)), kind, place)
         elif (numbered := _numbered(word)) is not None:
             _add(groups, (numbered[0].value, numbered[1]), "phone", place)
+        elif _is_numbered_phone(word):
+            # 电话1, Phone 2 say nothing of a contact: like a lone 电话 they are the debtor's own.
+            _add(groups, (Channel.MOBILE.value, _free_index(groups, Channel.MOBILE.value)), "phone", place)
         else:
             unknown.append(title)
     return _checked(single, balances, groups, unknown, header, needs)
@@ -364,6 +404,37 @@ def _numbered(word: str) -> tuple[Channel, int] | None:
     if found is None or found[1] not in _CHANNEL_OF:
         return None
     return _CHANNEL_OF[found[1]], _index(found[2])
+
+
+def _is_numbered_phone(word: str) -> bool:
+    found = _NUMBERED.match(word)
+    return found is not None and _EXACT.get(found[1]) == "phone"
+
+
+def refuse_twins(header: Sequence[str], counts: Callable[[int, str], bool]) -> None:
+    """Two columns of one title may hold two truths: refuse the header. ``counts(place, word)``: whether a column matters.
+
+    Raises ``HeaderUnknown``.
+    """
+    seen: dict[str, int] = {}
+    for place, title in enumerate(header):
+        word = plain(title)
+        if not word or not counts(place, word):
+            continue
+        if word in seen:
+            raise HeaderUnknown(
+                "two columns have the same title",
+                field=title.strip(),
+                shape=f"columns {seen[word] + 1} and {place + 1}",
+                remedy="rename or remove the one that is not meant",
+            )
+        seen[word] = place
+
+
+def _foremost(header: Sequence[str]) -> dict[str, str]:
+    """Of several titles that mean one field (合同号 beside 案件编号), the one our list names first, wherever it stands."""
+    present = {plain(title) for title in header}
+    return {field: next((word for word in words.split() if word in present), "") for field, words in _WORDS.items()}
 
 
 def _is_group_name(word: str, words: frozenset[str]) -> bool:

@@ -7,43 +7,23 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from case_store.intake.columns import Layout, NumberColumns, channel_of, is_self, known_headers, read_layout
-from case_store.intake.errors import FieldRefused, Rejection
+from phonenumbers import SUPPORTED_REGIONS
+
+from case_store.intake.columns import Layout, NumberColumns, channel_of, is_self, known_headers, plain, read_layout
+from case_store.intake.errors import FieldRefused, FileUnreadable, Rejection
+from case_store.intake.money import read_money
 from case_store.intake.phone import Line, read_numbers
-from case_store.intake.table import NumericCell, Row, TableFile, open_table
+from case_store.intake.table import Row, TableFile, open_table
 from case_store.model import Channel, Money
 from config.calendars import BadCalendar, calendar_at
 from config.settings import ClientSettings
 
 OWN_COLUMNS = ("onrecord_row", "onrecord_field", "onrecord_problem", "onrecord_shape", "onrecord_remedy")
 SELF = "本人"
-_CURRENCY_WORDS = {
-    "人民币": "CNY",
-    "RMB": "CNY",
-    "元": "CNY",
-    "美元": "USD",
-    "港币": "HKD",
-    "欧元": "EUR",
-    "英镑": "GBP",
-    "日元": "JPY",
-}
-_CURRENCY_OF_REGION = {
-    "CN": "CNY",
-    "US": "USD",
-    "GB": "GBP",
-    "HK": "HKD",
-    "JP": "JPY",
-    "SG": "SGD",
-    "TW": "TWD",
-    "MO": "MOP",
-}
-_SIGNS = {"¥": "CNY", "￥": "CNY", "$": None, "€": "EUR", "£": "GBP"}
-_AMOUNT = re.compile(r"^\d{1,3}(,\d{3})+(\.\d{1,4})?$|^\d{1,14}(\.\d{1,4})?$")
 _REGION_WORDS = {
     "中国": "CN", "CHINA": "CN", "CHN": "CN", "美国": "US", "USA": "US", "UNITEDSTATES": "US", "英国": "GB", "UK": "GB",
     "UNITEDKINGDOM": "GB", "香港": "HK", "HONGKONG": "HK", "澳门": "MO", "台湾": "TW", "新加坡": "SG", "SINGAPORE": "SG",
@@ -52,6 +32,12 @@ _REGION_WORDS = {
 _REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
 _AS_TEXT = "format the column as text and export it again"
 _NO_LENGTH = "this is too short or too long for an identity number"
+_MANGLED = re.compile(r"^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$|^\d{5,}\.0+$")
+_SOP_PLACE = {channel: place for place, channel in enumerate(Channel)}
+_TOTALS = frozenset(
+    ["合计", "总计", "小计", "共计", "汇总", "总和", "total", "totals", "grandtotal", "subtotal", "sum"]
+)
+_LONGEST_NAME = 200
 _NAME_SUFFIX = re.compile(r"([._-](rejected|rejects|corrected))+$", re.I)
 
 
@@ -105,9 +91,15 @@ class ParsedPlacement:
         return self.table.sha256
 
     def rows(self) -> Iterator[ParsedRow | RefusedRow]:
-        reader = RowReader(self.layout, self.client, len(self.table.header))
+        reader = RowReader(self.layout, self.client, self.table.header)
+        empty = True
         for row in self.table.rows():
+            empty = False
             yield reader.read(row)
+        if empty:
+            raise FileUnreadable(
+                "the file holds a header and no row", field="file", remedy="export it again with its cases"
+            )
 
 
 def parse_placement(path: Path, client: ClientSettings, *, name: str | None = None) -> ParsedPlacement:
@@ -118,38 +110,33 @@ def parse_placement(path: Path, client: ClientSettings, *, name: str | None = No
     mapped = set(client.columns.values())
     table = open_table(path, lambda cells: known_headers(cells) + sum(1 for cell in cells if cell in mapped))
     layout = read_layout(table.header, client.columns, client.name)
-    return ParsedPlacement(name=name or _NAME_SUFFIX.sub("", path.stem), client=client, table=table, layout=layout)
+    called = name or _NAME_SUFFIX.sub("", path.stem)
+    if len(called) > _LONGEST_NAME:
+        raise FileUnreadable(
+            "the placement's name is too long",
+            field="name",
+            shape=f"{len(called)} characters",
+            remedy=f"give one of at most {_LONGEST_NAME} with --name",
+        )
+    return ParsedPlacement(name=called, client=client, table=table, layout=layout)
 
 
 class RowReader:
-    def __init__(self, layout: Layout, client: ClientSettings, width: int) -> None:
+    def __init__(self, layout: Layout, client: ClientSettings, header: Sequence[str]) -> None:
         self._layout = layout
         self._client = client
-        self._width = width
+        self._header = tuple(header)
+        self._width = len(header)
+        self._nameless = tuple(place for place, title in enumerate(header) if not title)
 
     def read(self, row: Row) -> ParsedRow | RefusedRow:
-        if row.problem is not None:
-            broken = Rejection(
-                row=row.number,
-                field="row",
-                problem=row.problem,
-                shape=f"{len(row.cells)} cells",
-                remedy="correct its quoting",
-            )
-            return RefusedRow(row=row.number, reasons=(broken,), cells=row.cells)
-        if any(row.cells[self._width :]):
-            extra = Rejection(
-                row=row.number,
-                field="row",
-                problem="the row has more cells than the header",
-                shape=f"{len(row.cells)} cells",
-                remedy="quote the cell that holds the delimiter",
-            )
-            return RefusedRow(row=row.number, reasons=(extra,), cells=row.cells)
+        unfit = self._unfit(row)
+        if unfit is not None:
+            return RefusedRow(row=row.number, reasons=(unfit,), cells=row.cells)
         fatal: list[Rejection] = []
         refused: list[Rejection] = []
         case_ref = self._required(row, "case_ref", fatal)
-        name = self._text(row, "name", 200, fatal)
+        name = self._name(row, fatal)
         region = self._region(row, refused)
         identity = self._identity(row, refused)
         balances = self._balances(row, region, fatal)
@@ -186,6 +173,24 @@ class RowReader:
             cells=row.cells,
         )
 
+    def _unfit(self, row: Row) -> Rejection | None:
+        """Why a row cannot be read cell by cell at all: broken, wider than the header, no case's row."""
+        cells, remedy = row.cells, ""
+        problem = row.problem
+        if problem is not None:
+            remedy = "correct its quoting"
+        elif any(cells[self._width :]):
+            problem, remedy = "the row has more cells than the header", "quote the cell that holds the delimiter"
+        elif any(place < len(cells) and cells[place] for place in self._nameless):
+            problem, remedy = "a cell stands under no header", "give its column a header, or empty it"
+        elif cells == self._header:
+            problem, remedy = "this is the header again", "remove the row"
+        elif (word := next((cell for cell in cells if cell), "")) and plain(word) in _TOTALS:
+            problem, remedy = "this is a row of totals, not a case", "remove the row"
+        if problem is None:
+            return None
+        return Rejection(row=row.number, field="row", problem=problem, shape=f"{len(cells)} cells", remedy=remedy)
+
     def read_update(
         self, row: Row
     ) -> tuple[str, Money | None, tuple[ParsedNumber, ...], tuple[Rejection, ...]] | RefusedRow:
@@ -199,6 +204,14 @@ class RowReader:
             return RefusedRow(row=row.number, reasons=tuple(fatal + refused), cells=row.cells)
         numbers = tuple(self._long(row, region, refused) if self._layout.long else self._wide(row, region, refused))
         return case_ref, owed[0][1] if owed else None, _once(numbers), tuple(refused)
+
+    def _name(self, row: Row, fatal: list[Rejection]) -> str:
+        name = self._text(row, "name", 200, fatal)
+        if name or "last_name" not in self._layout.single:
+            return name
+        parts = [self._text(row, field, 99, fatal) for field in ("first_name", "last_name")]
+        chinese = any("\u4e00" <= ch <= "\u9fff" for ch in "".join(parts))
+        return "".join(reversed(parts)) if chinese else " ".join(part for part in parts if part)
 
     def _required(self, row: Row, field: str, fatal: list[Rejection]) -> str:
         value = self._text(row, field, 128, fatal)
@@ -235,7 +248,7 @@ class RowReader:
             return self._client.default_region
         word = re.sub(r"\s", "", unicodedata.normalize("NFKC", said)).upper()
         word = _REGION_WORDS.get(word, word)
-        if _REGION.match(word) and _has_working_days(word):
+        if _REGION.match(word) and word[:2] in SUPPORTED_REGIONS and _has_working_days(word):
             return word
         refused.append(
             FieldRefused(
@@ -284,7 +297,18 @@ class RowReader:
                     remedy="give the amount that is owed",
                 )
             )
-        return found
+        if needed and found and not any(money.amount for _, money in found):
+            fatal.append(
+                Rejection(
+                    row=row.number,
+                    field=found[0][0],
+                    problem="nothing is owed: the balance is zero",
+                    shape="zero",
+                    remedy="leave the case out, or give what is owed",
+                )
+            )
+        # The case's own balance is the first of which something is left.
+        return sorted(found, key=lambda one: not one[1].amount)
 
     def _wide(self, row: Row, region: str, refused: list[Rejection]) -> Iterator[ParsedNumber]:
         positions: dict[Channel, int] = {}
@@ -295,9 +319,9 @@ class RowReader:
             relation = _cell(row, columns.relation)
             channel = columns.channel or channel_of("", relation) or Channel.EMERGENCY
             contact, relation = self._contact(row, columns, channel, relation)
-            for outcome in read_numbers(text, field=self._title(columns, channel), region=region[:2]):
+            for outcome in read_numbers(text, field=channel.value, region=region[:2]):
                 if isinstance(outcome, FieldRefused):
-                    refused.append(outcome.at(row.number))
+                    refused.append(replace(outcome.at(row.number), field=self._title(columns, channel)))
                     continue
                 position = positions.get(channel, 0)
                 positions[channel] = position + 1
@@ -359,17 +383,18 @@ def _cell(row: Row, place: int | None) -> str:
 
 def _once(numbers: Sequence[ParsedNumber]) -> tuple[ParsedNumber, ...]:
     """A number that stands twice in a case is kept once, at its first place in SOP order."""
+    if len({(one.line.e164, one.line.extension) for one in numbers}) == len(numbers):
+        return tuple(numbers)
     kept: dict[tuple[str, str | None], ParsedNumber] = {}
-    order = {channel: place for place, channel in enumerate(Channel)}
     for one in numbers:
         key = (one.line.e164, one.line.extension)
-        if key not in kept or order[one.channel] < order[kept[key].channel]:
+        if key not in kept or _SOP_PLACE[one.channel] < _SOP_PLACE[kept[key].channel]:
             kept[key] = one
     return tuple(kept.values())
 
 
 def _looks_mangled(value: str) -> bool:
-    return bool(re.match(r"^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$", value) or re.match(r"^\d{5,}\.0+$", value))
+    return _MANGLED.match(value) is not None
 
 
 @lru_cache(maxsize=256)
@@ -397,45 +422,6 @@ def _id_checksum_holds(number: str) -> bool:
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
     total = sum(int(digit) * weight for digit, weight in zip(number, weights, strict=False))
     return "10X98765432"[total % 11] == number[17]
-
-
-def read_money(text: str, *, field: str, currency: str | None = None, said: str = "", region: str = "CN") -> Money:
-    """An amount with thousand separators or full-width digits, exactly. Raises ``FieldRefused``.
-
-    The currency comes from the header, the currency column, or the sign in the cell, in this order; where none of
-    them speaks, it is that of the case's region.
-    """
-    plain = text if isinstance(text, NumericCell) else unicodedata.normalize("NFKC", text).strip().replace(" ", "")
-    sign = None
-    if plain[:1] in _SIGNS:
-        sign, plain = _SIGNS[plain[0]], plain[1:]
-    elif plain[-1:] == "元":
-        sign, plain = "CNY", plain[:-1]
-    if not _AMOUNT.match(plain):
-        raise FieldRefused(
-            "this is not an amount",
-            field=field,
-            value=str(text),
-            remedy="write it like 12,345.67, without words or exponents",
-        )
-    try:
-        amount = Decimal(plain.replace(",", ""))
-    except InvalidOperation:  # pragma: no cover - the pattern admits only decimals
-        raise FieldRefused(
-            "this is not an amount", field=field, value=str(text), remedy="write it like 12,345.67"
-        ) from None
-    word = unicodedata.normalize("NFKC", said).strip()
-    stated = currency or (_CURRENCY_WORDS.get(word.upper()) or word.upper() if word else None)
-    chosen = stated or sign or _CURRENCY_OF_REGION.get(region[:2])
-    if chosen is None or not re.fullmatch(r"[A-Z]{3}", chosen):
-        raise FieldRefused(
-            "the currency is not known", field="currency", value=said, remedy="give an ISO 4217 code such as CNY"
-        )
-    if stated and sign and stated != sign:
-        raise FieldRefused(
-            "the amount's sign and its currency disagree", field=field, value=str(text), remedy="correct one of them"
-        )
-    return Money(amount=amount, currency=chosen)
 
 
 def write_rejects(

@@ -1,6 +1,7 @@
-"""A file as rows of text: CSV in any of the encodings banks use, or the first sheet of a workbook.
+"""A file as rows of text: CSV in any of the encodings banks use, or the one sheet of a workbook that holds the table.
 
-Read twice as a stream, never held: once to tell encoding and hash, once for the rows.
+Read twice as a stream, never held: once to tell encoding and hash, once for the rows. Titles above the header are
+passed over, hidden sheets are not read; where two sheets could be meant, nothing is chosen.
 """
 
 from __future__ import annotations
@@ -9,19 +10,23 @@ import codecs
 import csv
 import hashlib
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from python_calamine import CalamineError, CalamineWorkbook
+from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
 
 from case_store.intake.errors import FileUnreadable
 
 DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
 _LONGEST_CELL = 4000
+_TITLE_ROWS = 30  # how far down a header may stand
+_SURELY_A_HEADER = 3  # known cells
+_WORKBOOK_ERRORS = (CalamineError, OSError, ValueError)
 _REMEDY = "save it again as CSV (UTF-8) or XLSX"
 
 
@@ -50,19 +55,16 @@ class TableFile:
     header: tuple[str, ...]
     encoding: str | None = None
     delimiter: str | None = None
+    header_row: int = 1  # as a spreadsheet counts; what stands above it is a title
+    sheet: str | None = None  # of a workbook
     lines: int = 0  # below the header, by the file's line ends: what a progress bar shows, not a count of rows
 
     def rows(self) -> Iterator[Row]:
         """The rows below the header; blank ones are skipped."""
-        source = _workbook_rows(self.path) if self.encoding is None else self._csv_rows()
-        past_header = False
+        source = _workbook_rows(self.path, self.sheet) if self.encoding is None else self._csv_rows()
         for row in source:
-            if not any(row.cells) and row.problem is None:
-                continue
-            if not past_header:
-                past_header = True
-                continue
-            yield row
+            if row.number > self.header_row and (any(row.cells) or row.problem is not None):
+                yield row
 
     def _csv_rows(self) -> Iterator[Row]:
         assert self.encoding is not None
@@ -85,23 +87,64 @@ def open_table(path: Path, known_headers: Any = None) -> TableFile:
     if size == 0:
         raise FileUnreadable("the file is empty", field="file", remedy="export it again")
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        rows = _workbook_rows(path)
-        header = next((row.cells for row in rows if any(row.cells)), ())
-        return TableFile(path=path, sha256=digest, bytes=size, header=header, lines=sum(1 for _ in rows))
+        return _open_workbook(path, digest, size, known_headers)
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:5].lower().startswith((b"<", b"%pdf", b"{\\rtf")):
+        raise FileUnreadable("the file is a page or a document, not a table", field="file", remedy=_REMEDY)
     encoding = _encoding(path, head)
     with path.open(encoding=encoding, newline="") as text:
         start = text.read(1 << 16)
     _refuse_garbage(start)
-    delimiter, header = _delimiter(start, known_headers)
+    delimiter, row = _delimiter(start, known_headers)
     return TableFile(
         path=path,
         sha256=digest,
         bytes=size,
-        header=header,
+        header=row.cells,
+        header_row=row.number,
         encoding=encoding,
         delimiter=delimiter,
         lines=max(0, ends - 1),
     )
+
+
+def _open_workbook(path: Path, digest: str, size: int, known_headers: Any) -> TableFile:
+    found: list[tuple[int, str, Row, int]] = []
+    try:
+        book = CalamineWorkbook.from_path(path)
+        visible = [sheet.name for sheet in book.sheets_metadata if sheet.visible is SheetVisibleEnum.Visible]
+        for name in visible:
+            row, score = _header_of(_sheet_rows(book, name), known_headers)
+            if row is not None:
+                found.append((score, name, row, book.get_sheet_by_name(name).height))
+    except _WORKBOOK_ERRORS as error:
+        raise _unreadable(error) from error
+    if not found:
+        raise FileUnreadable("no visible sheet of the workbook holds anything", field="file", remedy=_REMEDY)
+    tables = [name for score, name, _, _ in found if score >= _SURELY_A_HEADER]
+    if len(tables) > 1:
+        raise FileUnreadable(
+            "more than one sheet of the workbook holds a table",
+            field="file",
+            shape=f"{len(tables)} sheets with a header",
+            remedy="save each sheet as a file of its own, or hide those that are not meant",
+        )
+    score, name, row, height = max(found, key=lambda one: one[0])
+    return TableFile(
+        path=path, sha256=digest, bytes=size, header=row.cells, header_row=row.number, sheet=name, lines=height
+    )
+
+
+def _header_of(rows: Iterator[Row], known_headers: Any) -> tuple[Row | None, int]:
+    """The header among the first rows, and how many of its cells are known; the first row where none is known better."""
+    first: Row | None = None
+    best: Row | None = None
+    most = 0
+    for row in itertools.islice((row for row in rows if any(row.cells)), _TITLE_ROWS):
+        first = first or row
+        score = known_headers(row.cells) if known_headers else 0
+        if score > most:
+            best, most = row, score
+    return (best, most) if best is not None and most >= 2 else (first, most)
 
 
 def _hash(path: Path) -> tuple[str, int, bytes, int]:
@@ -151,19 +194,18 @@ def _refuse_garbage(text: str) -> None:
         raise FileUnreadable("the file holds control characters: it is not a text table", field="file", remedy=_REMEDY)
 
 
-def _delimiter(start: str, known_headers: Any) -> tuple[str, tuple[str, ...]]:
-    best: tuple[int, int, str, tuple[str, ...]] | None = None
-    for place, delimiter in enumerate(DELIMITERS):
-        header = next(
-            (row.cells for row in _csv_records(io.StringIO(start, newline=""), delimiter) if any(row.cells)), ()
-        )
-        score = (known_headers(header) if known_headers else 0) * 1000 + len(header)
+def _delimiter(start: str, known_headers: Any) -> tuple[str, Row]:
+    best: tuple[int, str, Row] | None = None
+    for delimiter in DELIMITERS:
+        row, known = _header_of(_csv_records(io.StringIO(start, newline=""), delimiter), known_headers)
+        if row is None:
+            continue
+        score = known * 1000 + len(row.cells)
         if best is None or score > best[0]:
-            best = (score, place, delimiter, header)
-    assert best is not None
-    if not best[3]:
+            best = (score, delimiter, row)
+    if best is None:
         raise FileUnreadable("the file has no header", field="file", remedy=_REMEDY)
-    return best[2], best[3]
+    return best[1], best[2]
 
 
 def _csv_records(text: Any, delimiter: str) -> Iterator[Row]:
@@ -195,18 +237,27 @@ def _plain(cell: str) -> str:
     return cell
 
 
-def _workbook_rows(path: Path) -> Iterator[Row]:
+def _workbook_rows(path: Path, sheet: str | None) -> Iterator[Row]:
+    assert sheet is not None
     try:
-        sheet = CalamineWorkbook.from_path(path).get_sheet_by_index(0)
-        if sheet.start is None:
-            return
-        # Rows above the used range are not delivered; the number shown must still be the spreadsheet's.
-        for number, cells in enumerate(sheet.iter_rows(), start=sheet.start[0] + 1):
-            yield Row(number=number, cells=tuple(_cell_text(cell) for cell in cells))
-    except (CalamineError, OSError, ValueError) as error:
-        raise FileUnreadable(
-            f"the workbook cannot be read ({type(error).__name__})", field="file", remedy="save it again as XLSX or CSV"
-        ) from error
+        yield from _sheet_rows(CalamineWorkbook.from_path(path), sheet)
+    except _WORKBOOK_ERRORS as error:
+        raise _unreadable(error) from error
+
+
+def _sheet_rows(book: CalamineWorkbook, name: str) -> Iterator[Row]:
+    sheet = book.get_sheet_by_name(name)
+    if sheet.start is None:
+        return
+    # iter_rows starts with the sheet's first row, whatever the used range.
+    for number, cells in enumerate(sheet.iter_rows(), start=1):
+        yield Row(number=number, cells=tuple(_cell_text(cell) for cell in cells))
+
+
+def _unreadable(error: Exception) -> FileUnreadable:
+    return FileUnreadable(
+        f"the workbook cannot be read ({type(error).__name__})", field="file", remedy="save it again as XLSX or CSV"
+    )
 
 
 def _cell_text(cell: Any) -> str:

@@ -119,3 +119,25 @@ def _plans(path: Path, said: list[tuple[str, Any]]) -> list[tuple[str, str]]:
                 found.append((statement, "; ".join(row[3] for row in rows)))
     connection.close()
     return found
+
+
+async def test_a_fresh_load_and_its_sweep_are_known_to_the_planner(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    """PostgreSQL without statistics takes every column for one of 200 values and reads whole tables."""
+    lines = [world.case_line(f"L{n:04d}", mobile=f"1380013{n:04d}") for n in range(1500)]
+    report = await world.load(store, tmp_path, now, *lines)
+    campaign = await world.sweep_of(store, report, now)
+    claimed = await store.sweep.claim(campaign.id, 100, "n1", now)
+    assert len(claimed) == 100
+    if store.database.dialect != "postgresql":
+        return
+    async with store.database.read() as connection:
+        rows = await connection.exec_driver_sql("SELECT relname, reltuples FROM pg_class WHERE relkind = 'r'")
+        counted = {row.relname: row.reltuples for row in rows}
+        plan = await connection.exec_driver_sql(
+            f"EXPLAIN SELECT * FROM sweep_cases WHERE campaign_id = '{campaign.id}' AND case_id = '{claimed[0].case_id}'"
+        )
+        assert "rows=1 " in plan.scalars().all()[0]
+    for table in ("persons", "debts", "cases", "balances", "contacts", "numbers", "next_actions", "sweep_cases"):
+        assert counted[table] == 1500, table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import signal
 import sys
 from dataclasses import replace
@@ -189,3 +190,37 @@ async def test_a_load_that_is_killed_midway_leaves_nothing_and_can_be_loaded_aga
     assert await store.placements.list() == ()
     report = await store.placements.load(parse_placement(path, world.BANK), now)
     assert (report.cases, report.numbers, report.already_loaded) == (1500, 1500, False)
+
+
+async def test_what_text_holds_comes_back_as_it_was(store: CaseStore, tmp_path: Path, now: datetime) -> None:
+    address = 'C:\\new\\table \\N\t一号楼\n"二单元"\r\n𠮷'
+    cells = ["A1", "O\\Neil", "", "1000.00", "CNY", "13800138000", address]
+    path = tmp_path / "odd.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["案件编号", "姓名", "证件号", "欠款金额", "币种", "手机", "地址"])
+        writer.writerow(cells)
+    report = await store.placements.load(parse_placement(path, world.BANK), now)
+    assert (report.cases, report.rejected_rows) == (1, ())
+    (listed,) = await store.cases.list()
+    page = await store.cases.page(listed.case.id)
+    assert page.address == address
+    assert [contact.name for contact in page.contacts] == ["O\\Neil"]
+
+
+async def test_a_case_number_of_another_name_is_refused_unless_the_identity_is_one(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    nameless = world.case_line("A1", person="", mobile="13800138000")
+    named = world.case_line("A2", person="ID-0002", mobile="13800138002")
+    report = await world.load(
+        store,
+        tmp_path,
+        now,
+        nameless,
+        nameless.replace("持卡人A1", "别人").replace("8000", "8001"),
+        named,
+        named.replace("持卡人A2", "曾用名").replace("8002", "8003"),
+    )
+    assert [(one.row, one.field) for one in report.rejected_rows] == [(3, "name")]
+    assert (report.cases, report.numbers, report.existing) == (2, 3, 1)
