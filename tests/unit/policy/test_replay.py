@@ -196,6 +196,20 @@ def test_the_remedy_shows_how_to_write_it(change: dict[str, Any], remedy: str) -
     assert remedy in (caught.value.remedy or "")
 
 
+def test_one_invalid_mobile_of_two_keeps_the_gate_shut() -> None:
+    tree = example(past_calls=[])
+    del tree["now"]
+    tree["case"]["numbers"].append({"id": "second", "e164": "+8613712345678", "channel": "mobile"})
+    bad = [
+        {"at": f"2026-03-02T09:1{place}:00+08:00", "outcome": "NUMBER_INVALID", "number": number}
+        for place, number in enumerate(("mobile", "second"))
+    ]
+    asked = {"at": "2026-03-02T09:20:00+08:00", "outcome": "MESSAGE_LEFT_1", "number": "sister"}
+    shut = replay(parse_replay({**tree, "events": [bad[0], asked]}))
+    assert [each["rule"] for each in shut["refusals"]] == ["gbt45251-third-party"]
+    assert replay(parse_replay({**tree, "events": [*bad, asked]}))["refusals"] == []
+
+
 def test_what_the_sweep_has_yet_to_try_is_listed_in_sop_order() -> None:
     tree = example(past_calls=[], events=[])
     del tree["now"]

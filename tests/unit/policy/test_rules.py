@@ -279,6 +279,21 @@ def test_both_clocks_of_a_split_area_code_must_permit() -> None:
     assert not decide(request(nine_at_night, "+12705550142"), CallFacts(), US).allowed
 
 
+def test_a_geographic_number_speaks_for_itself_whatever_the_address() -> None:
+    alaska = candidate_zones("+19075550142", None)
+    assert len(alaska) > 1
+    assert candidate_zones("+19075550142", "US-NY") == alaska
+    anywhere = candidate_zones("+18005550142", None)
+    assert candidate_zones("+18005550142", "CN") == anywhere  # an address in another country places no number
+    assert [zone.key for zone in candidate_zones("+18005550142", "US-CA")] == ["America/Los_Angeles"]
+
+
+def test_of_several_refusals_the_one_that_lasts_longest_is_named() -> None:
+    night = datetime(2026, 3, 2, 23, 0, tzinfo=SHANGHAI)
+    verdict = decide(request(night), CallFacts(opt_outs=(OptOut(person_id="debtor"),)), CN)
+    assert (verdict.rule, verdict.until) == ("house-opt-out", None)  # not the hours, which end in the morning
+
+
 @pytest.mark.parametrize("e164", ["+881612345678", "+80012345678", "+999123456", "not-a-number"])
 def test_a_number_of_unknown_whereabouts_is_not_called(e164: str) -> None:
     assert candidate_zones(e164, None) == ()
