@@ -267,6 +267,9 @@ def _agreed(data: bytes, records: list[Record | Damage]) -> bool:
     return any(json.loads(data[r.offset : r.offset + r.length])["mark"] == "map" for r in marks)
 
 
+_UNDER_WAY = SECOND // 2  # an INVITE may be read so long after whoever sent it was killed; a restart takes longer
+
+
 def _lines(report: FaultReport, far: list[_FarCall], faults: list[Fault]) -> None:
     """How long a line stood after whoever held it was killed."""
     report.left_on_a_line = [one.number for one in far if one.ended_by == "shut-down"]
@@ -275,11 +278,11 @@ def _lines(report: FaultReport, far: list[_FarCall], faults: list[Fault]) -> Non
     loaded: Counter[str] = Counter()
     dead = [fault.began_ns for fault in faults if fault.kind in ("control", "all")]
     for fault in faults:
-        up = [one for one in far if one.invited_ns < fault.began_ns < one.ended_ns]
+        up = [one for one in far if one.invited_ns - _UNDER_WAY < fault.began_ns < one.ended_ns]
         loaded[fault.kind] += bool(up)
         cut[fault.kind] += len(up)
         if fault.kind == "relay":  # control ends its lines, unless it is dead itself: then that kill counts
-            up = [one for one in up if not any(one.invited_ns < at < one.ended_ns for at in dead)]
+            up = [one for one in up if not any(one.invited_ns - _UNDER_WAY < at < one.ended_ns for at in dead)]
         for one in up if fault.kind in ("control", "all", "relay") else ():
             stood = (one.ended_ns - fault.began_ns) / 1e9
             report.longest_dead_line_s = max(report.longest_dead_line_s, round(stood, 2))
