@@ -69,6 +69,8 @@ class NextActionShape(Shape):
     escalation: str | None
     reason_zh: str
     reason_en: str
+    number_id: str | None = Field(description="The number it is about; null: whichever is next in order")
+    agent_id: str | None = Field(description="The collector who agreed to call back; null: anybody of the owner's")
 
 
 class AgendaPage(PageOf[NextActionShape]):

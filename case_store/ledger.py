@@ -7,7 +7,7 @@ committed together, before any INVITE. Two bookers of one person, number or debt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -74,6 +74,14 @@ class Candidate:
     def is_third_party(self) -> bool:
         """Whether the number belongs to somebody else than the debtor."""
         return not self.channel.is_debtors_own
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NumberPast:
+    """How the calls to one line went: ``silent`` ones in a row since the last that was answered."""
+
+    silent: int = 0
+    answered_before: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -336,6 +344,27 @@ class Ledger:
         """The facts without booking: for the explain doors and previews."""
         async with self._database.read() as connection:
             return await read_facts(connection, candidate, now)
+
+    async def past_of(self, e164s: Collection[str], since: datetime) -> dict[str, NumberPast]:
+        """What became of the calls to each of these lines, own and imported, in one question; calls under way are left out."""
+        query = (
+            select(ledger.c.e164, ledger.c.answered)
+            .where(
+                ledger.c.e164.in_(set(e164s)),
+                ledger.c.at >= since,
+                ledger.c.released.is_(False),
+                ledger.c.in_flight.is_(False),
+            )
+            .order_by(ledger.c.at, ledger.c.id)
+        )
+        past = dict.fromkeys(e164s, NumberPast())
+        async with self._database.read() as connection:
+            for e164, answered in await connection.execute(query):
+                before = past[e164]
+                past[e164] = NumberPast(
+                    silent=0 if answered else before.silent + 1, answered_before=answered or before.answered_before
+                )
+        return past
 
     async def abandonment(self, campaign_id: str, since: datetime) -> tuple[tuple[date, int, int], ...]:
         """(UTC day, answered calls, abandoned ones) of a campaign booked on that day or since: the 30-day ledger's totals."""

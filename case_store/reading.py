@@ -6,6 +6,7 @@ Every query starts from an index and ends at a limit, so a page costs the same w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -260,8 +261,7 @@ async def _live_actions(connection: AsyncConnection, case_ids: Sequence[str]) ->
 
 
 def _action(row: Any) -> NextActionView:
-    names = ("id", "case_id", "client_ref", "action", "earliest", "latest", "owner", "escalation")
-    return NextActionView(**{name: row[name] for name in names}, reason_zh=row["reason_zh"], reason_en=row["reason_en"])
+    return NextActionView(**{each.name: row[each.name] for each in fields(NextActionView)})
 
 
 async def _numbers(connection: AsyncConnection, case_id: str) -> tuple[NumberView, ...]:

@@ -76,6 +76,8 @@ class NextActionView:
     reason_zh: str
     reason_en: str
     escalation: str | None = None
+    number_id: str | None = None
+    agent_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from case_store.ledger import Candidate
+from case_store.ledger import Candidate, NumberPast
 from case_store.network import HangupCause
 from case_store.store import CaseStore
 from case_store.sweep import SweepStanding
@@ -26,9 +26,9 @@ from dialer.campaigns import CampaignState, Gate, Mode
 from dialer.dialing import Dialing, DialPlan, Paced
 from dialer.floor import Agent, AgentState, Floor
 from dialer.gates import GateFacts, explain, room
-from dialer.pace_setter import KINDEST_RING, PaceSetter, number_facts
+from dialer.number_facts import HISTORY, carrier_of, number_facts
+from dialer.pace_setter import KINDEST_RING, PaceSetter
 from dialer.pacing.state import Pace
-from dialer.policy.regions import candidate_zones
 from dialer.preview import PreviewDesk
 from dialer.schedule import Redial, Scheduler
 from dialer.switchboard import CallInFlight, Switchboard
@@ -197,12 +197,15 @@ class CampaignRunner:
             for candidate in candidates:
                 await self._dial_for_agent(candidate)
         else:
+            since = self._clock.now() - HISTORY
+            past = await self._store.ledger.past_of([one.e164 for one in candidates], since)
             for place, candidate in enumerate(candidates):
-                await self._dial_for_nobody(setter, pace, place, candidate)
+                await self._dial_for_nobody(setter, pace, place, candidate, past[candidate.e164])
         return redialed + len(candidates)
 
     async def _setter(self) -> PaceSetter:
         if self.pace_setter is None:
+            await asyncio.to_thread(carrier_of, "+8613800138000")  # reads the ranges of all networks
             setter = self._make_pace_setter()
             since = self._clock.now() - timedelta(days=30)
             days = await self._store.ledger.abandonment(self.campaign_id, since)
@@ -242,10 +245,10 @@ class CampaignRunner:
         mine = next((one for one in self._floor if named in (one.id, one.name)), None)
         return self._floor.reserve(call_id, mine.id) if mine is not None else None
 
-    async def _dial_for_nobody(self, setter: PaceSetter, pace: Pace, place: int, candidate: Candidate) -> None:
-        zones = candidate_zones(candidate.e164, candidate.case_region or None)
-        local = self._clock.now().astimezone(zones[0] if zones else ZoneInfo("UTC"))
-        facts = number_facts(candidate.channel.value, local)
+    async def _dial_for_nobody(
+        self, setter: PaceSetter, pace: Pace, place: int, candidate: Candidate, past: NumberPast
+    ) -> None:
+        facts = number_facts(candidate, past, self._clock.now())
         paced = Paced(chance=setter.chance(facts), risk=pace.risk[place] if place < len(pace.risk) else 0.0)
         call = await self._dialing.place(candidate, self._plan, call_id=CallId(new_id("call")), agent=None, paced=paced)
         if call is not None:

@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -318,8 +317,3 @@ class PaceSetter(FloorEar):
         inner = self._gated.pacer
         assert isinstance(inner, HazardPacer)
         self._hazard = inner
-
-
-def number_facts(number_type: str, local: datetime, carrier: str = "unknown") -> NumberFacts:
-    """What the chance model looks at, of a number about to be dialed; ``local`` is the time where it rings."""
-    return NumberFacts(hour=local.hour, number_type=number_type, carrier=carrier)

@@ -1,6 +1,6 @@
 """What people report about a case: outcomes, work orders, approvals, holds. The doer's name comes from the log-in.
 
-A refusal of the workflow is a problem+json with its own ``error_id`` (promise-over-balance, approval-by-same-person,
+A refusal of the workflow is a problem+json with its own ``error_id`` (promise-above-balance, approval-by-same-person,
 case-held, …); who may report what stands in ``NEEDS``.
 """
 

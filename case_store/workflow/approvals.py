@@ -31,7 +31,7 @@ def asks(kind: OrderKind) -> Callable[[Step], None]:
             registry_allowed=step.settings.registry_allowed,
         )
         if kind is OrderKind.WAIVER and order.amount is not None and order.amount > step.balance:
-            raise promises.PromiseOverBalance(
+            raise promises.WaiverOverBalance(
                 "the waiver is larger than the balance", field="amount", remedy="waive at most the balance"
             )
         if kind is OrderKind.EXTENSION and order.until is not None:

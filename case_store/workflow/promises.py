@@ -22,7 +22,13 @@ CONFIRM_IN: tuple[Daypart, ...] = (Daypart.MORNING, Daypart.NOON, Daypart.EVENIN
 class PromiseOverBalance(Refused):
     """Rule 10: nobody collects more than the debt."""
 
-    error_id = "promise-over-balance"
+    error_id = "promise-above-balance"
+
+
+class WaiverOverBalance(Refused):
+    """More cannot be waived than is owed."""
+
+    error_id = "waiver-above-balance"
 
 
 class PromiseOutsideWindow(Refused):

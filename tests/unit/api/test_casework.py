@@ -229,6 +229,8 @@ async def test_a_call_back_over_http_has_a_minute_with_its_offset(house: House) 
     assert kept.status_code == 201, kept.text
     action = kept.json()["next_action"]
     assert (action["action"], action["owner"], action["agent_id"]) == ("call-back", "collector", "collector")
+    page = (await collector.http.get(f"/api/v1/cases/{case_id}")).json()
+    assert [(one["number_id"], one["agent_id"]) for one in page["next_actions"]] == [(number_id, "collector")]
 
 
 async def test_rule_one_over_http_needs_records_by_others_and_the_collectors_own_acknowledgement(house: House) -> None:

@@ -31,7 +31,7 @@ def test_the_worked_example_of_the_docs() -> None:
         (2, "workflow"),
         (4, "policy"),
     ]
-    assert result["refusals"][1]["error_id"] == "promise-over-balance"
+    assert result["refusals"][1]["error_id"] == "promise-above-balance"
     assert result["refusals"][2]["until"] == "2026-03-05T08:00:00+08:00"
     json.dumps(result)
     assert "gbt45251-hours" in as_text(result)
