@@ -107,6 +107,7 @@ def _want(cell: Cell, index: int, kept: list[dict[str, Any]], bound: dict[str, f
     return want
 
 
+_FEW_DAYS = 4
 _PLAIN = 4.0  # standard errors from the figure wanted
 
 
@@ -277,6 +278,8 @@ def _verdict(margin: float, found: Sum, scale: float = 1.0) -> str:
         said = "met" if margin >= noise else "met within noise"
     else:
         said = "missed" if margin < -noise else "missed within noise"
+    if found.days < _FEW_DAYS:
+        said += f" in {found.days} days: undecided"  # a standard error of so few is a guess itself
     return said if found.dropped <= 3.0 else f"{said}, but over 3% dropped"
 
 

@@ -82,19 +82,19 @@ class FloorEar(ABC):
         idle, leaving = 0, 0
         talking: list[float] = []
         wrapping: list[float] = []
+        since = self._since
         for agent in floor:
             if agent.is_leader:
                 continue
-            spell = now - self._since.get(agent.id, now)
-            if agent.state is AgentState.READY and agent.leg is not None:
-                idle += 1
-            elif agent.state in (AgentState.TALKING, AgentState.WRAP_UP):
+            state = agent.state
+            if state is AgentState.READY:
+                idle += agent.leg is not None
+            elif state is AgentState.TALKING or state is AgentState.WRAP_UP:
                 if agent.pause_wanted is not None:
                     leaving += 1
-                elif agent.state is AgentState.TALKING:
-                    talking.append(spell)
                 else:
-                    wrapping.append(spell)
+                    spells = talking if state is AgentState.TALKING else wrapping
+                    spells.append(now - since.get(agent.id, now))
         ringing: list[CallInFlight] = []
         waiting: list[float] = []
         for call in calls:
@@ -108,10 +108,10 @@ class FloorEar(ABC):
             talking=tuple(talking),
             wrapping=tuple(wrapping),
             leaving=leaving,
-            ringing=tuple(call.call_id for call in ringing),
-            ringing_age=tuple(now - call.placed_mono for call in ringing),
-            ringing_rung=tuple(0.0 if call.rang_mono is None else now - call.rang_mono for call in ringing),
-            ringing_chance=tuple(call.chance for call in ringing),
+            ringing=tuple([call.call_id for call in ringing]),
+            ringing_age=tuple([now - call.placed_mono for call in ringing]),
+            ringing_rung=tuple([0.0 if call.rang_mono is None else now - call.rang_mono for call in ringing]),
+            ringing_chance=tuple([call.chance for call in ringing]),
             waiting=tuple(waiting),
             next_chance=self.chance_of_next,
             room=room,

@@ -49,7 +49,8 @@ _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt 
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
 _CAUTION = 0.6  # how much likelier an answer is taken to be where all agents come at once
 _DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
-_USUAL_IDLE, _USUAL_SHARE = 1.5, 0.1
+_USUAL_IDLE, _USUAL_SWING = 1.5, 2.5  # more than are free on average: one or two, and so many standard deviations
+_USUAL_SECONDS = 300.0  # over which that average is taken
 _FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
 _ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
 _HESITATION = -0.08  # before that, it must come nearer
@@ -102,6 +103,7 @@ class HazardPacer:
         self._talk_ends = 0
         self._answer_exposure = self._talk_exposure = self._answer_seconds = self._talk_seconds = 0.0
         self._agents = 1.0
+        self._usual_idle = 0.0
         self._returns = 1.0  # share of agents who get ready after wrap-up instead of going away
         self._fresh = 0.0
         self._tables: Tables | None = None
@@ -160,12 +162,11 @@ class HazardPacer:
             },
         )
 
-    @staticmethod
-    def _crowd(fixed: int, agents: int) -> float:
+    def _crowd(self, fixed: int, agents: int) -> float:
         """The share of those who are free that is more than the usual few, 0 to 1: a shift begins, a break ends. Such
         moments are when answer rates jump as well, and calls for all of them at once would be answered before the jump
         is seen; a part of them a few seconds later costs little."""
-        usual = _USUAL_IDLE + _USUAL_SHARE * agents
+        usual = self._usual_idle + _USUAL_SWING * math.sqrt(self._usual_idle) + _USUAL_IDLE
         if fixed <= usual or agents <= MOST_AGENTS:
             return 0.0
         return (fixed - usual) / fixed * min(1.0, (agents - MOST_AGENTS) / MOST_AGENTS)
@@ -304,6 +305,7 @@ class HazardPacer:
         passed = 1.0 if self._last_sample is None else event.at - self._last_sample
         self._consider_optimum(view, passed)
         self._last_sample = event.at
+        self._usual_idle += min(1.0, passed / _USUAL_SECONDS) * (view.idle - self._usual_idle)
         if self._ring.seen < _ENOUGH:
             self._chance = SwitchingRate(self._settled.rate, 10.0)
             self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
@@ -401,6 +403,7 @@ class HazardPacer:
             "talk_exposure": self._talk_exposure,
             "agents": self._agents,
             "returns": self._returns,
+            "usual_idle": self._usual_idle,
             "talk_ends": self._talk_ends,
         }
 
@@ -421,6 +424,7 @@ class HazardPacer:
         made._placed = {key: _Dial(*dial) for key, *dial in record["placed"]}
         made._last_sample, made._expected = record["last_sample"], record["expected"]
         made._agents, made._returns = record["agents"], record["returns"]
+        made._usual_idle = record["usual_idle"]
         made._answer_exposure, made._talk_exposure = record["answer_exposure"], record["talk_exposure"]
         made._answers, made._talk_ends = record["answers"], record["talk_ends"]
         return made

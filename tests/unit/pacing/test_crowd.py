@@ -1,0 +1,57 @@
+"""When many agents become free at once, calls for a part of them leave first; the usual comings and goings are left alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dialer.pacing.fast_floor import FastFloor
+from dialer.pacing.hazard import HazardPacer
+from dialer.pacing.scenario import Scenario
+from dialer.pacing.simulator import run_day
+from dialer.pacing.state import FloorView, Sample
+
+
+def learned(agents: int) -> dict[str, Any]:
+    pacer = HazardPacer(0.028)
+    run_day(FastFloor(Scenario(agents=agents, answer_rate=0.3), 3), pacer, hours=0.5)
+    record: dict[str, Any] = pacer.as_record()
+    return record
+
+
+def placed(record: dict[str, Any], view: FloorView, usual_idle: float) -> int:
+    """The first decision may stop at a dozen calls: how far a burst goes is seen with what rings already."""
+    return HazardPacer.from_record({**record, "usual_idle": usual_idle}).decide(view, 1800.0).place
+
+
+def crowd(idle: int, ringing: int) -> FloorView:
+    age = (1.0,) * ringing
+    return FloorView(
+        idle=idle,
+        ringing=tuple(range(ringing)),
+        ringing_age=age,
+        ringing_rung=age,
+        ringing_chance=(None,) * ringing,
+    )
+
+
+def test_a_sudden_crowd_is_served_in_parts() -> None:
+    record = learned(20)
+    assert record["usual_idle"] < 8.0
+    assert placed(record, crowd(20, 10), record["usual_idle"]) > 0  # at least one call each
+    far = crowd(20, 40)
+    assert placed(record, far, record["usual_idle"]) < placed(record, far, 20.0)
+
+
+def test_what_is_usual_is_learnt() -> None:
+    pacer = HazardPacer(0.028)
+    for second in range(1800):
+        pacer.observe(Sample(float(second), FloorView(idle=12)))
+    assert pacer.as_record()["usual_idle"] == pytest.approx(12.0, abs=0.1)
+
+
+def test_a_handful_of_agents_is_no_crowd() -> None:
+    record = learned(4)
+    for ringing in (0, 4, 8):
+        assert placed(record, crowd(4, ringing), 0.0) == placed(record, crowd(4, ringing), 4.0)
