@@ -9,42 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import structlog
 from prometheus_client import CollectorRegistry
 
-from case_store.calls import UnknownCall
-from case_store.ledger import Candidate
-from case_store.model import CallRecord, Money, RecordingState
-from case_store.network import HangupCause, ProgressCategory
-from case_store.outcomes import CaseFile, NewOutcome
+from case_store.model import RecordingState
 from case_store.store import CaseStore
 from case_store.sweep import Campaign
-from case_store.verdict import Verdict
-from case_store.workflow import CaseEvent, OutcomeCode
-from config.calendars import local_day
 from config.clock import Clock, SystemClock
-from config.errors import BadInput, OnrecordError, Refused
+from config.errors import BadInput, OnrecordError
 from config.settings import DeskSettings, Settings
-from dialer.aftercall import AfterCall, AfterCallOrder, Workshop
+from dialer.aftercall import Workshop
 from dialer.agents import Agents, CollectorBarred, leads
 from dialer.call import CallId
+from dialer.call_end import CallEnd, CallToConclude, Concluder, OnFinished
 from dialer.campaign import CampaignRunner
 from dialer.campaigns import Mode
 from dialer.click import ClickToCall
+from dialer.crash_recovery import CrashRecovery
 from dialer.desk_controls import DeskControls
 from dialer.dialing import Dialing, DialPlan, plan_of
 from dialer.engine import Prompt, SipEngine
 from dialer.events import LegEnded
 from dialer.figures import CallTotals, FloorFigures
 from dialer.floor import Agent, AgentState, Floor
-from dialer.followup import BY_NETWORK, FollowUp, calendars_of, debtor_zone
+from dialer.followup import FollowUp, calendars_of
 from dialer.journal import FloorJournal, StoreJournal
 from dialer.judge import judge_by
 from dialer.line_health import LineHealth
@@ -54,39 +48,15 @@ from dialer.pace_setter import PaceSetter
 from dialer.pauses import short_pauses
 from dialer.policy import load_sets
 from dialer.preview import PreviewDesk
-from dialer.progress.category import classify
 from dialer.proof import LineProof
 from dialer.resealing import Resealing
 from dialer.schedule import Scheduler, run_beside
 from dialer.seating import NoDesk
 from dialer.switchboard import CallInFlight, Switchboard
-from recording.attach import attach
 from recording.first_keys import first_keys
 from recording.recorder import Recorder
-from recording.recordings import Recording
-from recording.seal_job import SealOrder
-from recording.vitals import TalkFact
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CallToConclude:
-    """An answered call whose collector must say what it came to. ``heard`` is for simulated collectors."""
-
-    call_id: str
-    case_id: str
-    number_id: str
-    channel: str
-    agent_id: str
-    balance: Money
-    talk_seconds: float
-    heard: str | None
-    at: datetime
-
-
-Concluder = Callable[[CallToConclude], Awaitable[NewOutcome]]
-"""Asks whoever talked. A person's answer comes through the doors and may take minutes."""
 
 
 class NoSuchCallNow(BadInput):
@@ -104,7 +74,7 @@ class CentreParts:
     concluder: Concluder | None = None
     by_simulation: bool = False
     people: bool = True  # who sits at the desks; rule 1 is for people
-    on_finished: Callable[[CallInFlight, CallRecord, Recording | None, str | None], None] | None = None
+    on_finished: OnFinished | None = None
     kept_tapes: Path | None = None
 
 
@@ -131,7 +101,7 @@ class Centre:
             floor=self.floor,
             clock=self.clock,
             journal=FloorJournal(self.journal, self._pace_setters, self._call_over, self.totals.placed),
-            on_end=self._finish,
+            on_end=lambda call, event: self.call_end.finish(call, event),
             announcement=Prompt(name="recording-announcement", path=announcement_of(settings))
             if settings.recording.announcement
             else None,
@@ -162,6 +132,24 @@ class Centre:
             on_ready=self._somebody_ready,
             rules_version=settings.workflow.collector_rules,
             people=parts.people,
+        )
+        self.call_end = CallEnd(
+            store=store,
+            settings=settings,
+            clock=self.clock,
+            workshop=self.workshop,
+            proof=self.proof,
+            agents=self.agents,
+            follow_up=self.follow_up,
+            journal=self.journal,
+            wake=self._wake_all,
+            concluder=parts.concluder,
+            by_simulation=parts.by_simulation,
+            kept_tapes=parts.kept_tapes,
+            on_finished=parts.on_finished,
+        )
+        self.recovery = CrashRecovery(
+            store=store, recorder=self.recorder, clock=self.clock, node=self.node, end=self.call_end
         )
         self.figures = FloorFigures(
             totals=self.totals,
@@ -232,7 +220,7 @@ class Centre:
         ]
         self._watching = asyncio.create_task(self.agents.watch(), name="agents")
         await self.agents.recall()
-        await self.recover()
+        await self.recovery.recover()
         await self.proof.recall()
         self._proving = asyncio.create_task(self.proof.run(), name="proof")
         self._running.append(asyncio.create_task(run_beside(self.scheduler), name="scheduler"))
@@ -241,7 +229,7 @@ class Centre:
             node=self.node,
             clock=self.clock,
             healthy=lambda: not self.health.problems(),
-            seal=self._seal_left,
+            seal=self.call_end.seal_left,
         )
         self._running.append(asyncio.create_task(resealing.run(), name="resealing"))
 
@@ -282,77 +270,6 @@ class Centre:
             await self.proof.anchor()
         except (OnrecordError, OSError) as error:
             log.error("not-anchored", problem=str(error))
-
-    async def recover(self) -> None:
-        """What a crash left: attempts become LOST, tapes are sealed and attached to their calls by exact id.
-
-        The work is what lies in the tape directory and what the store still shows as armed, never the history.
-        """
-        now = self.clock.now()
-        lost = await self.store.attempts.recover(self.node, now)
-        left = await self._left_tapes()
-        if lost or left:
-            log.warning("recovering", attempts=len(lost), tapes=len(left))
-        await asyncio.gather(*(self._seal_left(call, path) for call, path in left))
-        unconcluded = {call.id for call, _ in left} | {one.call_id for one in lost if one.call_id is not None}
-        for call_id in sorted(unconcluded):
-            await self._conclude_left(call_id)
-
-    async def _left_tapes(self) -> list[tuple[CallRecord, Path]]:
-        left = []
-        for tape in await asyncio.to_thread(self.recorder.unsealed):
-            try:
-                left.append((await self.store.calls.get(tape.call_id), tape.path))
-            except UnknownCall:
-                # Armed, and then the crash came before the call was written: nobody was called.
-                gone = await asyncio.to_thread(self.recorder.discard, tape)
-                log.warning("tape-without-call", call=tape.call_id, discarded=gone)
-        lying = {call.id for call, _ in left}
-        after: str | None = None
-        while page := await self.store.recordings.list(state=RecordingState.ARMED, after=after):
-            # Sealed by a worker, and then the crash came before the store was told: the manifest knows.
-            of_tapes = {one.call_id: Path(one.tape_path) for one in page if one.call_id not in lying}
-            calls = [await self.store.calls.get(call_id) for call_id in of_tapes]
-            left += [(call, of_tapes[call.id]) for call in calls if call.node == self.node]
-            after = page[-1].id
-        return left
-
-    async def _seal_left(self, call: CallRecord, path: Path) -> None:
-        try:
-            after = await self.workshop.finish(
-                AfterCallOrder(
-                    seal=self._seal_order(call, path),
-                    cause=HangupCause(call.cause) if call.cause else HangupCause.ORPHANED,
-                    sip_status=call.sip_status,
-                    q850=call.q850,
-                    rang=call.ringing_at is not None,
-                    answered_at=call.answered_at,
-                    set_up_seconds=0.0,
-                    keep_in=self._parts.kept_tapes,
-                )
-            )
-            now = self.clock.now()
-            await self._attach(after.recording, now)
-            await self.proof.ended(call.id)
-            await self.proof.sealed(after.recording, now)
-        except (OnrecordError, OSError, BrokenProcessPool) as error:
-            # One bad tape must not keep a node from starting; it stays where it is and is shown as failed.
-            log.error("recovered-tape-not-sealed", call=call.id, problem=str(error))
-            await self.store.recordings.fail(call.recording_id, self.clock.now(), str(error)[:200])
-            return
-        log.info("recovered-tape-sealed", call=call.id, seconds=after.recording.seconds)
-
-    async def _conclude_left(self, call_id: str) -> None:
-        call = await self.store.calls.get(call_id)
-        if self.agents.is_owed(CallId(call_id)):
-            await self.agents.remember(CallId(call_id))
-            return
-        told = {outcome.call_id for outcome in await self.store.outcomes.of_case(call.case_id)}
-        if call_id in told:
-            return
-        if self._parts.concluder is None and await self.agents.left(call):
-            return
-        await self._tell_network(call_id, ProgressCategory(call.category or ProgressCategory.UNKNOWN))
 
     # Agents
 
@@ -444,8 +361,8 @@ class Centre:
             recorder=self.recorder,
             problems=self.health.problems,
             switchboard=self.switchboard,
-            on_refusal=self._refused,
-            on_unplaced=self._unplaced,
+            on_refusal=self.call_end.refused,
+            on_unplaced=self.call_end.unplaced,
         )
 
     def _pace_setter(self, campaign_id: str) -> PaceSetter:
@@ -489,171 +406,6 @@ class Centre:
         else:
             await self.store.sweep.change(campaign_id, self.clock.now(), state="paused")
 
-    # After a call
-
-    async def _finish(self, call: CallInFlight, event: LegEnded) -> None:
-        await self.journal.settle()
-        await self.agents.keep(call.call_id)
-        record = await self.store.calls.get(call.call_id)
-        after = await self._after_call(call, event, record)
-        now = self.clock.now()
-        category = after.progress.category if after else _without_listening(event)
-        ended = await self.store.calls.end(
-            call.call_id,
-            event.at,
-            cause=event.cause,
-            category=category,
-            sip_status=event.sip_status,
-            q850=event.q850,
-            reason=event.reason,
-            origin=event.origin.value,
-            evidence="; ".join(after.progress.evidence)[:255] if after else None,
-            talk_seconds=event.talk_seconds,
-            talked=bool(call.agents_served),
-            trunk=event.trunk,
-        )
-        if after is not None:
-            await self._attach(after.recording, now)
-        await self.proof.ended(call.call_id)
-        if after is not None:
-            await self.proof.sealed(after.recording, now)
-        talked = bool(call.agents_served) and category is ProgressCategory.ANSWERED
-        code = None
-        if talked and self._parts.concluder is None:
-            # Owed to the doors until somebody enters it: that the tape is sealed settles nothing.
-            await self.agents.remember(call.call_id)
-        elif self._parts.concluder is not None or not call.agents_served or self.agents.is_owed(call.call_id):
-            code = await self._conclude(call, event, category, after)
-            await self.agents.forgive(call.call_id)
-        if self._parts.on_finished is not None:
-            self._parts.on_finished(call, ended, after.recording if after else None, code)
-        self._wake_all()
-
-    async def _unplaced(self, call: CallInFlight, error: OnrecordError) -> None:
-        """No INVITE left: the call ends as the trunk's trouble, and its empty tape is sealed like any other."""
-        now = self.clock.now()
-        await self.store.calls.end(
-            call.call_id,
-            now,
-            cause=HangupCause.TRUNK_DOWN,
-            category=ProgressCategory.TRUNK_TROUBLE,
-            reason=error.error_id,
-            origin="engine",
-            talked=False,
-        )
-        await self._seal_left(await self.store.calls.get(call.call_id), call.order.tape.path)
-
-    async def _after_call(self, call: CallInFlight, event: LegEnded, record: CallRecord) -> AfterCall | None:
-        order = self._seal_order(record, call.order.tape.path, call, event)
-        try:
-            return await self.workshop.finish(
-                AfterCallOrder(
-                    seal=order,
-                    cause=event.cause,
-                    sip_status=event.sip_status,
-                    q850=event.q850,
-                    rang=any(one.sip_status == 180 for one in call.provisional),
-                    answered_at=call.answered_at,
-                    set_up_seconds=((call.answered_at or event.at) - (call.dialed_at or event.at)).total_seconds(),
-                    by_simulation=self._parts.by_simulation,
-                    keep_in=self._parts.kept_tapes,
-                )
-            )
-        except (OnrecordError, OSError, BrokenProcessPool) as error:
-            # The tape stays where it is and is shown as failed; `onrecord doctor` and reconcile name it.
-            log.error("seal-failed", call=call.call_id, problem=str(error))
-            await self.store.recordings.fail(call.order.tape.id, self.clock.now(), str(error)[:200])
-            return None
-
-    def _seal_order(
-        self, record: CallRecord, path: Path, call: CallInFlight | None = None, event: LegEnded | None = None
-    ) -> SealOrder:
-        talk = None
-        if record.answered_at is not None and event is not None:
-            talk = TalkFact(answered_ms=None, talk_seconds=event.talk_seconds)
-        return SealOrder(
-            recording_id=record.recording_id,
-            call_id=record.id,
-            case_id=record.case_id,
-            tape_path=path,
-            facts={
-                "number": call.masked if call else "",
-                "channel": call.channel if call else "",
-                "placed_at": record.placed_at.isoformat(),
-                "trunk": (call.trunk if call else record.trunk) or "",
-                "agents": list(call.agents_served) if call else [],
-            },
-            talk=talk,
-            prompt_path=announcement_of(self.settings)
-            if self.settings.recording.announcement and record.bridged_at is not None
-            else None,
-        )
-
-    async def _attach(self, recording: Recording, at: datetime) -> None:
-        """``at`` is when it was sealed; the demo's clock may leap between that and now."""
-        await attach(self.store.recordings, recording, at)
-
-    async def _conclude(
-        self, call: CallInFlight, event: LegEnded, category: ProgressCategory, after: AfterCall | None
-    ) -> str | None:
-        """The person's word where a person talked, else what the sweep concludes from the network's."""
-        now = self.clock.now()
-        talked = bool(call.agents_served) and category is ProgressCategory.ANSWERED
-        if talked and self._parts.concluder is not None:
-            file = await self.store.outcomes.file(call.case_id)
-            outcome = await self._parts.concluder(
-                CallToConclude(
-                    call_id=call.call_id,
-                    case_id=call.case_id,
-                    number_id=call.number_id,
-                    channel=call.channel,
-                    agent_id=call.agent_id or call.agents_served[-1],
-                    balance=file.case.balance,
-                    talk_seconds=event.talk_seconds,
-                    heard=after.heard if after else None,
-                    at=now,
-                )
-            )
-            try:
-                await self.follow_up.concluded(outcome, self.clock.now())
-                return outcome.code
-            except BadInput as error:
-                # What was entered cannot stand (a hold came meanwhile, …): the call still counts as talked to.
-                log.warning("outcome-refused", call=call.call_id, error_id=error.error_id, problem=error.problem)
-                return None
-        return await self._tell_network(call.call_id, category)
-
-    async def _tell_network(self, call_id: str, category: ProgressCategory) -> str | None:
-        code = BY_NETWORK.get(category)
-        if code is None:
-            return None
-        record = await self.store.calls.get(call_id)
-        outcome = NewOutcome(
-            case_id=record.case_id, code=code.value, agent_id="dialer", call_id=call_id, number_id=record.number_id
-        )
-        try:
-            await self.follow_up.concluded(outcome, self.clock.now())
-        except (BadInput, Refused) as error:
-            log.warning("network-outcome-refused", call=call_id, error_id=error.error_id, problem=error.problem)
-            return None
-        return code.value
-
-    async def _refused(self, candidate: Candidate, verdict: Verdict) -> None:
-        """The policy refuses a number: for the sweep's time, and the workflow passes it by; for an hour, and it waits."""
-        action = await self.store.agenda.live(candidate.case_id)
-        if verdict.until is not None and action is not None and verdict.until <= action.latest:
-            return
-        event = CaseEvent(
-            outcome=OutcomeCode.NUMBER_REFUSED,
-            at=self.clock.now(),
-            number_id=candidate.number_id,
-            rule=verdict.rule,
-        )
-        try:
-            await self.follow_up.happened(candidate.case_id, event)
-        except (BadInput, Refused) as error:
-            log.warning("refusal-not-told", case=candidate.case_id, error_id=error.error_id, problem=error.problem)
-
     # Smaller parts
 
     def _cannot_tape(self) -> str | None:
@@ -687,13 +439,4 @@ class Centre:
             await asyncio.sleep(5)
 
 
-def _without_listening(event: LegEnded) -> ProgressCategory:
-    return classify(cause=event.cause, sip_status=event.sip_status, q850=event.q850, answered=event.answered).category
-
-
-def promised_day(file: CaseFile, house_zone: str, now: datetime, days: int) -> date:
-    """The debtor's local calendar day ``days`` from now."""
-    return local_day(now, ZoneInfo(debtor_zone(file, house_zone))) + timedelta(days=days)
-
-
-__all__ = ["CallToConclude", "Centre", "CentreParts", "CollectorBarred", "Concluder", "NoDesk", "promised_day"]
+__all__ = ["CallToConclude", "Centre", "CentreParts", "CollectorBarred", "Concluder", "NoDesk"]

@@ -38,9 +38,10 @@ from config.settings_file import settings_text
 from dialer.arrivals import first_steps
 from dialer.campaign import CampaignRunner
 from dialer.campaigns import CampaignState
-from dialer.centre import CallToConclude, Centre, CentreParts, promised_day
+from dialer.centre import CallToConclude, Centre, CentreParts
 from dialer.dialing import DialPlan
 from dialer.engines.sip import SipTrunkEngine
+from dialer.followup import promised_day
 from dialer.media.client import MediaRelay
 from dialer.simulated.collector import conclude
 from dialer.simulated.processes import start_carrier, start_phones

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -32,7 +32,7 @@ from case_store.workflow import (
 from case_store.workflow import CaseState as Standing
 from case_store.workflow.conversations import ANSWERED_BY_OTHERS
 from case_store.workflow.work_orders import OrderState
-from config.calendars import Calendar, calendar_at, read_corrections
+from config.calendars import Calendar, calendar_at, local_day, read_corrections
 from config.settings import Settings
 from dialer.policy import PolicySet, load_sets
 from dialer.policy.case_view import CaseView, next_look, permission_events
@@ -352,3 +352,8 @@ def _changed_orders(before: Standing, after: Standing) -> tuple[dict[str, Any], 
             }
         )
     return tuple(rows)
+
+
+def promised_day(file: CaseFile, house_zone: str, now: datetime, days: int) -> date:
+    """The debtor's local calendar day ``days`` from now."""
+    return local_day(now, ZoneInfo(debtor_zone(file, house_zone))) + timedelta(days=days)

@@ -149,6 +149,7 @@ async def test_an_agent_who_comes_back_within_the_patience_is_heard_instead_of_t
     floor = FloorSettings(patience_seconds=2.0, abandonment_message=tmp_path / "message.wav")
     async with line(tmp_path, floor) as far:
         await far.answered_with_nobody_free()
+        await far.at.until(lambda: any(call.waited for call in far.centre.switchboard))
         await far.centre.agents.ready("a")
         await far.at.until(lambda: far.centre.floor.agent("a").state is AgentState.TALKING)
         [call] = list(far.centre.switchboard)
