@@ -278,7 +278,9 @@ def _lines(report: FaultReport, far: list[_FarCall], faults: list[Fault]) -> Non
     loaded: Counter[str] = Counter()
     dead = [fault.began_ns for fault in faults if fault.kind in ("control", "all")]
     for fault in faults:
-        up = [one for one in far if one.invited_ns - _UNDER_WAY < fault.began_ns < one.ended_ns]
+        # A relay is there again within that time, and whom control calls then is no victim of the kill.
+        slack = 0 if fault.kind == "relay" else _UNDER_WAY
+        up = [one for one in far if one.invited_ns - slack < fault.began_ns < one.ended_ns]
         loaded[fault.kind] += bool(up)
         cut[fault.kind] += len(up)
         if fault.kind == "relay":  # control ends its lines, unless it is dead itself: then that kill counts
