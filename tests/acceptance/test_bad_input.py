@@ -33,7 +33,7 @@ WRONG = {
     "empty": (["--placement", "{files}/empty.csv"], "intake-file-unreadable"),
     "noise": (["--placement", "{files}/noise.csv"], "intake-file-unreadable"),
     "header": (["--placement", "{files}/header.csv"], "intake-header-unknown"),
-    "not a table": (["--placement", "{files}/page.csv"], "intake-header-unknown"),
+    "not a table": (["--placement", "{files}/page.csv"], "intake-file-unreadable"),
     "no workbook": (["--placement", "{files}/broken.xlsx"], "intake-file-unreadable"),
     "only bad rows": (["--placement", "{files}/all-bad.csv"], "nothing-to-call"),
     "trunk": (["--trunk", "http://carrier"], "bad-trunk"),
