@@ -45,6 +45,7 @@ Answer = TypeVar("Answer")
 
 PACE_PATIENCE = 1.0  # seconds ``place`` waits for a trunk's calls-a-second limit before EngineFull
 CLOSE_PATIENCE = 5.0
+_LAST_WORDS = 1.0  # seconds
 _RELAY_STARTS = 3  # at a node's start; later it is tried for ever
 _END: Any = object()
 
@@ -67,6 +68,7 @@ class SipTrunkEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
+        self._deaf = False  # signalling takes no more words
         self._side = RelaySide(
             relay, clock, settings.sip.bind_host, self._legs, self._publish, self._end_leg, self._end_legs
         )
@@ -153,8 +155,11 @@ class SipTrunkEngine:
         self._queue.put_nowait(_END)
 
     async def _stop_thread(self) -> None:
+        """Words that signalling was told before are carried out first: whoever waits for one must not wait for ever."""
         assert self._loop is not None
         assert self._thread is not None
+        self._deaf = True
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(_all_but_me(), self._loop))
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
@@ -171,6 +176,9 @@ class SipTrunkEngine:
 
     async def _await_signal(self, work: Coroutine[Any, Any, Answer]) -> Answer:
         assert self._loop is not None
+        if self._deaf:
+            work.close()
+            raise EngineUnhealthy("the engine is closed", remedy="start it again")
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
 
     async def _signal(self, verb: Callable[..., Answer], *args: object) -> Answer:
@@ -293,14 +301,16 @@ class SipTrunkEngine:
         await self._relay.mark(leg, what, **facts)
 
     async def hangup(self, leg: LegId, cause: HangupCause = HangupCause.NORMAL) -> None:
-        if leg in self._legs:
+        if leg in self._legs and not self._deaf:  # every line is down once signalling is closed
             await self._signal(self._board.hang_up, leg, cause, Origin.NEAR)
 
     async def _end_leg(self, leg: LegId, cause: HangupCause) -> None:
-        await self._signal(self._board.hang_up, leg, cause, Origin.ENGINE)
+        if not self._deaf:
+            await self._signal(self._board.hang_up, leg, cause, Origin.ENGINE)
 
     async def _end_legs(self, cause: HangupCause) -> None:
-        await self._signal(self._board.hang_up_all, cause)
+        if not self._deaf:
+            await self._signal(self._board.hang_up_all, cause)
 
     def _known(self, leg: LegId) -> Held:
         held = self._legs.get(leg)
@@ -364,3 +374,10 @@ def _check_headers(order: CallOrder) -> None:
         raise BadInput(
             "the caller ID is no user part of a URI", remedy="give a number or a plain name", field="caller_id"
         )
+
+
+async def _all_but_me() -> None:
+    """Until the tasks of this loop are done; those that never end (they listen) are left after a moment."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if others:
+        await asyncio.wait(others, timeout=_LAST_WORDS)

@@ -82,3 +82,21 @@ async def test_a_killed_process_leaves_no_open_line(tmp_path: Path, scenario: st
             assert (orphan.leg, orphan.cause) == (ready[1], HangupCause.ORPHANED)
             await far.finished()
     assert b'"op":"open"' not in journal.read_bytes().split(b'"op":"ended"')[-1]
+
+
+async def test_nobody_waits_for_ever_for_an_engine_that_closes(tmp_path: Path) -> None:
+    """Words told to signalling up to its last moment are carried out or refused; a line is hung up again and again meanwhile."""
+    async with sipp("answer", tmp_path) as far, office(trunk(far.port)) as ours:
+        leg = await ours.place()
+        await ours.heard.wait(LegAnswered, leg=leg)
+        closing = asyncio.create_task(ours.engine.close())
+        told: list[asyncio.Task[None]] = []
+        while not closing.done():
+            told.append(asyncio.create_task(ours.engine._end_legs(HangupCause.NORMAL)))
+            told.append(asyncio.create_task(ours.engine.hangup(leg)))
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            said = await asyncio.gather(*told, return_exceptions=True)
+        assert {type(one) for one in said} <= {type(None), EngineUnhealthy}
+        await ours.engine.hangup(leg)
+        await far.finished()
