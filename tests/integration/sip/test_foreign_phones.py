@@ -106,7 +106,11 @@ async def real_office(folder: Path, *ports: int) -> AsyncIterator[tuple[Office, 
 
 
 def find(wanted: Samples, recorded: Samples) -> tuple[int, int, int]:
-    """(where in what was sent, where in the recording, how many samples are the same from there on)."""
+    """The longest stretch they share: (where in what was sent, where in the recording, how many samples are the same).
+
+    A phone whose jitter buffer was surprised drops or mends a frame somewhere; what it played of the rest is whole.
+    """
+    best = 0, 0, 0
     for start in range(0, len(wanted) - 400, 400):
         needle = wanted[start : start + 8].tobytes()
         at = recorded.tobytes().find(needle)
@@ -121,8 +125,8 @@ def find(wanted: Samples, recorded: Samples) -> tuple[int, int, int]:
         begin, place = begin - back, place - back
         length = min(len(wanted) - begin, len(recorded) - place)
         same = wanted[begin : begin + length] == recorded[place : place + length]
-        return begin, place, int(length if same.all() else np.argmin(same))
-    return 0, 0, 0
+        best = max(best, (begin, place, int(length if same.all() else np.argmin(same))), key=lambda one: one[2])
+    return best
 
 
 @pytest.mark.parametrize(("customer", "agent"), [("baresip", "pjsip"), ("pjsip", "baresip")])
