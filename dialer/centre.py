@@ -370,6 +370,7 @@ class Centre:
         kept = PaceLog(floor.pace_log, campaign_id, floor.pace_log_bytes) if floor.pace_log is not None else None
         return PaceSetter(
             clock=self.clock,
+            campaign_id=campaign_id,
             target=floor.abandonment_target,
             limit=floor.abandonment_limit,
             patience=floor.patience_seconds,

@@ -26,6 +26,7 @@ EVENT_KINDS: dict[str, type[Any]] = {
         state.Unanswered,
         state.Bridged,
         state.Dropped,
+        state.Served,
         state.TalkEnded,
         state.WrapEnded,
     )

@@ -31,6 +31,7 @@ from dialer.pacing.state import (
     PacingEvent,
     Placed,
     Sample,
+    Served,
     TalkEnded,
     Unanswered,
     WrapEnded,
@@ -175,6 +176,7 @@ class PaceSetter(FloorEar):
         self,
         *,
         clock: Clock,
+        campaign_id: str,
         target: float,
         limit: float,
         patience: float,
@@ -182,6 +184,7 @@ class PaceSetter(FloorEar):
         log: PaceLog | None = None,
     ) -> None:
         super().__init__(clock)
+        self._campaign_id = campaign_id
         self._zone = zone
         self._log = log
         self._hazard = HazardPacer(target, patience=patience)
@@ -271,6 +274,13 @@ class PaceSetter(FloorEar):
             telling.cancel()
 
     # Told
+
+    def answered(self, call: CallInFlight) -> None:
+        """A call with an agent reserved is no business of the pacer, but its answer pays into the account: else an account
+        once used up would stay so."""
+        super().answered(call)
+        if call.call_id not in self._own and call.campaign_id == self._campaign_id:
+            self._tell(Served(self._now(), call.call_id))
 
     def placed_with(self, call: CallInFlight, facts: NumberFacts) -> None:
         """``placed``, of a number whose chance was asked for."""

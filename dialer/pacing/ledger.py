@@ -24,6 +24,7 @@ from dialer.pacing.state import (
     Pacer,
     PacingEvent,
     Placed,
+    Served,
     Unanswered,
 )
 
@@ -142,6 +143,9 @@ class Gated:
             self._release(event.call)
         elif isinstance(event, Dropped):
             self.ledger.dropped(self.day)
+        elif isinstance(event, Served):
+            self.ledger.answered(self.day)
+            return
         self._pacer.observe(event)
 
     def _release(self, call: CallKey) -> None:

@@ -119,6 +119,14 @@ class Dropped(NamedTuple):
     call: CallKey
 
 
+class Served(NamedTuple):
+    """A call that an agent was kept for was answered: it pays into the campaign's account, and tells a pacer nothing of
+    calls placed for nobody."""
+
+    at: float
+    call: CallKey
+
+
 class TalkEnded(NamedTuple):
     at: float
     seconds: float
@@ -132,7 +140,7 @@ class WrapEnded(NamedTuple):
     returns: bool = True
 
 
-PacingEvent = Sample | Placed | Answered | Unanswered | Bridged | Dropped | TalkEnded | WrapEnded
+PacingEvent = Sample | Placed | Answered | Unanswered | Bridged | Dropped | Served | TalkEnded | WrapEnded
 
 
 class Pacer(Protocol):

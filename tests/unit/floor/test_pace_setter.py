@@ -16,7 +16,7 @@ MOBILE = NumberFacts(hour=10, number_type="mobile")
 
 
 def setter_on(clock: VirtualClock) -> PaceSetter:
-    return PaceSetter(clock=clock, target=0.01, limit=0.03, patience=2.0)
+    return PaceSetter(clock=clock, campaign_id="campaign", target=0.01, limit=0.03, patience=2.0)
 
 
 async def test_quick_refusals_teach_nothing_before_the_calls_placed_earlier_are_decided() -> None:
@@ -67,3 +67,26 @@ async def test_the_pacer_is_asked_at_its_own_pace_and_soon_after_an_event() -> N
     assert await waited(None) == 2.0  # nothing happens: its own `every`
     assert await waited(0.2) == 0.5  # much happens: not more often than this
     assert await waited(1.2) == 1.3  # the next step of this loop
+
+
+async def test_answers_of_calls_an_agent_was_kept_for_pay_into_a_used_up_account() -> None:
+    clock = VirtualClock(START)
+    setter = setter_on(clock)
+    setter.load_ledger([(setter.today, 60, 2)])
+
+    def binding() -> object:
+        view = setter.view([], Floor(clock), clock.monotonic(), room=10)
+        return setter.decide(view, clock.monotonic()).why["binding"]
+
+    assert binding() == "ledger"
+    for n in range(40):
+        mine = call_in_flight(f"mine{n}", clock)
+        mine.campaign_id, mine.agent_id = "campaign", "a"
+        other = call_in_flight(f"other{n}", clock)
+        other.campaign_id, other.agent_id = "another campaign", "b"
+        setter.answered(other)
+        if n == 0:
+            assert binding() == "ledger"
+        setter.answered(mine)
+    assert setter.ledger.totals(setter.today) == (100, 2)
+    assert binding() != "ledger"
