@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -68,14 +69,16 @@ def _root(as_json: Json = False) -> None:
     """``--json`` before the command means the same as after it; ``main`` moves it there."""
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command; returns the exit code."""
+def run(arguments: Sequence[str], first_words: Any = None) -> int:
+    """Run one command; returns the exit code. ``first_words`` (``dialer.engines.sip.first_words``) are for ``serve`` to take over."""
     words = _with_config(list(arguments))
     as_json = "--json" in words
     if words[:1] == ["--json"]:
         words = [*words[1:], "--json"] if len(words) > 1 else words
     try:
-        code = typer.main.get_command(app_for(words)).main(words, prog_name="onrecord", standalone_mode=False)
+        code = typer.main.get_command(app_for(words)).main(
+            words, prog_name="onrecord", standalone_mode=False, obj=first_words
+        )
     except OnrecordError as error:
         return complain(error, as_json)
     except typer.Abort:
@@ -111,10 +114,10 @@ def _as_bad_input(error: TyperException, words: Sequence[str]) -> BadInput:
     )
 
 
-def main() -> None:
+def main(first_words: Any = None) -> None:
     """The entry point. A fault of ours leaves a traceback and exit code 70."""
     try:
-        code = run(sys.argv[1:])
+        code = run(sys.argv[1:], first_words)
     except Exception:
         Console(stderr=True).print_exception()
         code = OUR_FAULT

@@ -1,6 +1,7 @@
 """``onrecord serve``: the doors, and with a trunk the dialer behind them.
 
-What a crash left on the lines is ended first: signalling is loaded and awake in a fraction of the time the whole node takes.
+What a crash left on the lines is ended first: by the first words (see ``entry``), then by signalling, which is loaded and
+awake in a fraction of the time the whole node takes.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Annotated, Any
 
 import typer
 
+from api.dialog_journal import with_dialog_journal
 from api.speaking import Json, say
 from config.clock import SystemClock
 from config.settings import Settings, load_settings
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
+from dialer.engines.sip.first_words import FirstWords
 from dialer.media.client import MediaRelay
 
 
@@ -24,6 +27,7 @@ def register(app: typer.Typer) -> None:
 
 
 def serve(
+    context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to listen on; default: web.host")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: web.port; 0: any free port")] = None,
     as_json: Json = False,
@@ -37,22 +41,14 @@ def serve(
         say(as_json, {"url": url}, lambda console: console.print(f"onrecord listens on {url}"))
         sys.stdout.flush()
 
-    asyncio.run(_serve(settings, ready))
+    asyncio.run(_serve(settings, ready, context.obj))
 
 
-async def _serve(settings: Settings, ready: Any) -> None:
+async def _serve(settings: Settings, ready: Any, first_words: FirstWords | None) -> None:
     if not settings.trunks:
         await import_module("api.serving_house").serve_house(settings, ready)
         return
     settings = with_dialog_journal(settings)
-    engine = SipTrunkEngine(settings, SystemClock(), MediaRelay.from_settings(settings))
+    engine = SipTrunkEngine(settings, SystemClock(), MediaRelay.from_settings(settings), first_words=first_words)
     engine.begin()
     await import_module("api.serving_house").serve_centre(settings, engine, ready)
-
-
-def with_dialog_journal(settings: Settings) -> Settings:
-    """A node always knows which lines it has up, so that its next start ends what a crash left: beside the tapes by default."""
-    if settings.sip.journal is not None:
-        return settings
-    place = settings.recording.directory.parent / "dialogs.journal"
-    return settings.model_copy(update={"sip": settings.sip.model_copy(update={"journal": place})})

@@ -23,7 +23,7 @@ from config.clock import SystemClock
 from config.identity import new_id
 from config.settings import RecordingSettings, Settings, SipSettings, TrunkSettings
 from dialer.call import CallId, CallOrder, LegId
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.events import LegAnswered, LegDialed, LegEnded
 from dialer.media.client import MediaRelay
 from recording.recorder import Recorder

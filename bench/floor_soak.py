@@ -47,7 +47,7 @@ from config.settings import (
 from dialer.campaigns import Mode
 from dialer.centre import Centre, CentreParts
 from dialer.dialing import DialPlan
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.floor import AgentState
 from dialer.media.client import MediaRelay
 from dialer.simulated.personas import Person, Persona, write_person

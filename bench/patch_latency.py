@@ -30,7 +30,7 @@ from config.settings import DeskSettings
 from dialer.campaigns import Mode
 from dialer.centre import Centre, CentreParts
 from dialer.dialing import DialPlan
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.media.client import MediaRelay
 from tests.contract.store.world import case_line, load
 

@@ -40,7 +40,7 @@ from dialer.campaign import CampaignRunner
 from dialer.campaigns import CampaignState
 from dialer.centre import CallToConclude, Centre, CentreParts
 from dialer.dialing import DialPlan
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.followup import promised_day
 from dialer.media.client import MediaRelay
 from dialer.simulated.collector import conclude

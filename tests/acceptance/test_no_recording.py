@@ -28,7 +28,7 @@ from config.settings import ClientSettings, RecordingSettings, Settings, SipSett
 from dialer.campaign import CampaignRunner, DialPlan
 from dialer.centre import CallToConclude, Centre, CentreParts
 from dialer.demo import DemoOrder, _clock, read_desk, read_trunk
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.media.client import MediaRelay
 from dialer.simulated.processes import start_phones
 from recording import recorder

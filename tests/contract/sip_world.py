@@ -8,7 +8,7 @@ from pathlib import Path
 from config.clock import SystemClock
 from config.settings import RecordingSettings, Settings, SipSettings, TrunkSettings
 from dialer.call import DeskOrder
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.media.client import MediaRelay
 from dialer.simulated.personas import Person, Persona, write_person
 from dialer.simulated.processes import SimulatedProcess, start_carrier, start_phones

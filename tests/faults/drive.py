@@ -24,8 +24,8 @@ from typing import Any
 
 from config.calendars import Calendar, local_day, local_instant, zone
 from config.clock import SystemClock
-from tests.faults.node import SHIFT
 from tests.faults.plan import HOST, Plan
+from tests.faults.set_clock import SHIFT
 
 KINDS = ("control", "relay", "worker", "all", "disk-full")
 KILLS = KINDS[:4]

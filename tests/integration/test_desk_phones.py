@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from config.settings import DeskSettings, FloorSettings, SipSettings
 from dialer.campaigns import Mode
 from dialer.centre import Centre, CentreParts
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.floor import AgentState
 from dialer.media.client import MediaRelay
 from tests.integration.sip.peers import HOST, T1, sipp, trunk

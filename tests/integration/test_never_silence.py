@@ -21,7 +21,7 @@ from config.settings import DeskSettings, FloorSettings, SipSettings
 from dialer.campaigns import Mode
 from dialer.centre import Centre, CentreParts
 from dialer.click import ClickRefused
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.floor import AgentState
 from dialer.media.client import MediaRelay
 from recording.codec import encode

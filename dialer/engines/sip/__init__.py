@@ -10,10 +10,8 @@ leg            one call to one phone: the state machine above all that
 line           REGISTER and OPTIONS towards a trunk
 registrar      desks that register to us
 journal        dialogs that a killed process left behind
+orphan         ending one of them
+first_words    ending them before anything else of a node is loaded
 transport      the socket and the gate in front of it
 engine         the SipEngine itself: a thread for signalling, one door in, events out
 """
-
-from dialer.engines.sip.engine import SipTrunkEngine
-
-__all__ = ["SipTrunkEngine"]

@@ -22,6 +22,7 @@ from config.identity import new_id
 from config.settings import Settings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
 from dialer.engine import EngineCapabilities, EngineFull, EngineUnhealthy, Prompt, UnknownLeg
+from dialer.engines.sip.first_words import FirstWords
 from dialer.engines.sip.news import AudioExpected, MediaAgreed, News
 from dialer.engines.sip.relay_side import Held, Relay, RelaySide
 from dialer.engines.sip.route import Route
@@ -53,10 +54,14 @@ _END: Any = object()
 class SipTrunkEngine:
     """Calls people over ``settings.trunks`` and desks at their phones; see ``dialer.engine.SipEngine``.
 
-    It starts and closes ``relay`` with itself. ``counts`` tells what was dropped and why.
+    It starts and closes ``relay`` with itself. ``counts`` tells what was dropped and why. ``first_words`` are over when
+    signalling wakes up.
     """
 
-    def __init__(self, settings: Settings, clock: Clock, relay: Relay) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, relay: Relay, *, first_words: FirstWords | None = None
+    ) -> None:
+        self._first_words = first_words
         self._settings = settings
         self._clock = clock
         self._relay = relay
@@ -102,6 +107,8 @@ class SipTrunkEngine:
         """Signalling wakes up in its thread, and the lines a dead process left up are ended, whatever else the node still has
         to load. ``start`` follows. Call it where ``start`` will be: in the dialer's loop.
         """
+        if self._first_words is not None:
+            self._first_words.stop()
         self._home = asyncio.get_running_loop()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sip-signalling", daemon=True)

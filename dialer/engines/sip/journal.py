@@ -1,9 +1,9 @@
 """Which dialogs were open: an append-only file, so that a process killed with -9 leaves no open line.
 
-One JSON object a line. ``dialed`` (an INVITE left), ``answered`` (a dialog stands), ``ended``. A line is
-one ``write`` to a file opened O_APPEND: it is in the kernel when the call returns, and outlives the process
-(not a power cut, which ends the calls as well). The file holds numbers as the carrier sees them; it lies
-beside the tapes with mode 0600 and is emptied when no call is open.
+One JSON object a line. ``here`` first (from where we speak), then ``open`` (an INVITE left; again when a dialog stands) and
+``ended``. A line is one ``write`` to a file opened O_APPEND: it is in the kernel when the call returns, and outlives the
+process (not a power cut, which ends the calls as well). The file holds numbers as the carrier sees them; it lies beside
+the tapes with mode 0600 and is begun anew when it grows.
 """
 
 from __future__ import annotations
@@ -37,11 +37,23 @@ class OpenCall:
     cseq: int = 0
 
 
-class Journal:
-    """``path`` None: keeps nothing."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mouth:
+    """From where this process speaks SIP: the address bound, the address told to others, timer T1 in seconds."""
 
-    def __init__(self, path: Path | None) -> None:
+    bind: str
+    port: int
+    host: str
+    user_agent: str
+    t1: float
+
+
+class Journal:
+    """``path`` None: keeps nothing. ``mouth`` is kept with the calls for whoever must end them."""
+
+    def __init__(self, path: Path | None, mouth: Mouth | None = None) -> None:
         self._path = path
+        self._mouth = mouth
         self._file: int | None = None
         self._open: dict[str, OpenCall] = {}
         self._size = 0
@@ -90,6 +102,8 @@ class Journal:
         fresh = self._path.with_suffix(".new")
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         self._size = 0
+        if self._mouth is not None:
+            self._append({"op": "here", **asdict(self._mouth)})
         for call in self._open.values():
             self._append({"op": "open", **asdict(call)})
         fresh.replace(self._path)
@@ -104,8 +118,22 @@ def read(path: Path) -> list[OpenCall]:
             operation = entry.pop("op")
             if operation == "ended":
                 calls.pop(entry["leg"], None)
-            else:
+            elif operation == "open":
                 calls[entry["leg"]] = OpenCall(**entry)
         except (ValueError, KeyError, TypeError, AttributeError):
             log.warning("a line of the dialog journal could not be read (%d bytes)", len(line))
     return list(calls.values())
+
+
+def read_mouth(path: Path) -> Mouth | None:
+    """From where the process that wrote the journal spoke; None where there is no journal, or none that says."""
+    try:
+        with path.open("rb") as file:
+            entry = json.loads(file.readline())
+        if entry.pop("op") == "here":
+            mouth = Mouth(**entry)
+            if 0 < mouth.port < 65536 and 0 < mouth.t1 < 60:
+                return mouth
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass
+    return None

@@ -19,7 +19,7 @@ from dialer.engines.sip.conversation import Conversation
 from dialer.engines.sip.dialog import Dialog, Here, is_address
 from dialer.engines.sip.dialogs import Dialogs
 from dialer.engines.sip.digest import Credentials
-from dialer.engines.sip.journal import Journal, OpenCall
+from dialer.engines.sip.journal import Journal, Mouth, OpenCall
 from dialer.engines.sip.leg import Leg
 from dialer.engines.sip.line import LineKeeper
 from dialer.engines.sip.message import Request
@@ -114,7 +114,16 @@ class Switchboard:
         )
         self._dialogs = Dialogs(self.gate, self.transactions, self._registrar)
         self._routing = Routing(self._lines, self._registrar, self.here, self._addresses.of)
-        self._journal = Journal(sip.journal)
+        self._journal = Journal(
+            sip.journal,
+            Mouth(
+                bind=sip.bind_host,
+                port=self._socket.port,
+                host=self.here.host,
+                user_agent=sip.user_agent,
+                t1=self.transactions.t1,
+            ),
+        )
         for call in self._journal.start():
             self._end_orphan(call)
         for trunk in self.settings.trunks:

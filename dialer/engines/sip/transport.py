@@ -13,7 +13,7 @@ from typing import cast
 from dialer.engines.sip.dialog import is_address
 from dialer.engines.sip.message import Request, Response
 from dialer.engines.sip.reading import read
-from dialer.engines.sip.trunks import TokenBucket
+from dialer.engines.sip.token_bucket import TokenBucket
 from dialer.engines.sip.uri import Address, MalformedMessage
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from config.clock import SystemClock
 from config.settings import DeskSettings, Settings, SipSettings, TrunkSettings
 from dialer.call import CallId, CallOrder, DeskOrder, LegId
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.events import EngineEvent, LegEnded, LegEvent
 from recording import tape as tape_module
 from recording.tape import Tape

@@ -9,7 +9,7 @@ import pytest
 
 from config.clock import SystemClock
 from config.settings import Settings, SipSettings, TrunkSettings
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from dialer.engines.sip.journal import Journal, OpenCall
 from dialer.media import words
 from tests.integration.sip.stand_in_relay import StandInRelay

@@ -12,7 +12,7 @@ import stand_in_relay  # type: ignore[import-not-found]  # beside this script, w
 from config.clock import SystemClock
 from config.settings import Settings, SipSettings, TrunkSettings
 from dialer.call import CallId, CallOrder
-from dialer.engines.sip import SipTrunkEngine
+from dialer.engines.sip.engine import SipTrunkEngine
 from recording import tape as tape_module
 from recording.tape import Tape
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from config.errors import BadInput
 from config.settings import TrunkSettings
-from dialer.engines.sip.trunks import Lines, Standing, TokenBucket, dialed
+from dialer.engines.sip.token_bucket import TokenBucket
+from dialer.engines.sip.trunks import Lines, Standing, dialed
 
 
 def line(name: str, **facts: object) -> TrunkSettings:
