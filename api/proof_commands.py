@@ -35,7 +35,7 @@ from recording.dossier import Dossier, amendments_noted, read_dossier
 from recording.evidence import PackOrder, write_pack
 from recording.export import ExportChannels, ExportFormat, ExportOrder, cannot_write, render, write_export
 from recording.first_keys import first_keys
-from recording.from_store import SEALED_STATES, filed_row, kept, recorded_beside, signalled
+from recording.from_store import SEALED_STATES, filed_row, kept, never_ended, recorded_beside, signalled
 from recording.keys import DataKeys, load_master_keys
 from recording.manifest import ManifestChain
 from recording.reconcile import GapClass, ReconcileReport, reconcile
@@ -209,7 +209,8 @@ def reconcile_command(
         async with proof_room(settings) as room:
             calls = [signalled(call) async for call in room.reads.ended_calls(begin, end)]
             facts = await recorded_beside(room.reads, calls, begin, end)
-            return reconcile(calls, facts, bill, settings.bill)
+            lost = await never_ended(room.reads, begin, end, datetime.now(UTC))
+            return reconcile(calls, facts, bill, settings.bill, lost)
 
     report = run_proof(run(), as_json)
     said = report.as_json()

@@ -33,6 +33,18 @@ class StoredCall:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class StoredUnendedCall:
+    """A call whose end is not in the store."""
+
+    call_id: str
+    recording_id: str
+    node: str
+    placed_at: datetime
+    answered_at: datetime | None
+    customer_leg: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StoredRecording:
     """A recording's row with what retention and reconciliation need."""
 
@@ -91,6 +103,35 @@ class ProofReads:
             calls.c.placed_at >= since, calls.c.placed_at < until, calls.c.ended_at.is_(None)
         )
         return int((await self._page(query))[0].open)
+
+    async def unended_calls(self, since: datetime | None, until: datetime) -> list[StoredUnendedCall]:
+        """Calls placed ``since`` ≤ … < ``until`` that have not ended, oldest first: few, or something is very wrong."""
+        leg = select(func.min(legs.c.id)).where(legs.c.call_id == calls.c.id, legs.c.kind == "customer")
+        query = (
+            select(
+                calls.c.id,
+                calls.c.recording_id,
+                calls.c.node,
+                calls.c.placed_at,
+                calls.c.answered_at,
+                leg.scalar_subquery().label("leg"),
+            )
+            .where(calls.c.ended_at.is_(None), calls.c.placed_at < until)
+            .order_by(calls.c.placed_at, calls.c.id)
+        )
+        if since is not None:
+            query = query.where(calls.c.placed_at >= since)
+        return [
+            StoredUnendedCall(
+                call_id=row.id,
+                recording_id=row.recording_id,
+                node=row.node,
+                placed_at=row.placed_at,
+                answered_at=row.answered_at,
+                customer_leg=row.leg,
+            )
+            for row in await self._page(query)
+        ]
 
     async def call(self, call_id: str) -> StoredCall | None:
         """One ended call, or None."""

@@ -28,9 +28,9 @@ from config.calendars import local_day, local_instant, zone
 from config.clock import Clock
 from config.errors import OnrecordError
 from config.settings import Settings
-from recording.from_store import SEALED_STATES, kept_sound, recorded, recorded_beside, signalled
+from recording.from_store import SEALED_STATES, kept_sound, never_ended, recorded, recorded_beside, signalled
 from recording.manifest import ManifestChain
-from recording.reconcile import LineGap, LiveReconciler, reconcile
+from recording.reconcile import LONGEST_CALL, LineGap, LiveReconciler, reconcile
 from recording.recordings import Recording
 from recording.signing import load_signing_key
 from recording.verify import manifest_head_chain
@@ -39,7 +39,6 @@ log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 5.0
 _RIPE_AFTER = timedelta(minutes=2)  # the last call of a day may be sealed and judged first
-_WAITED_FOR = timedelta(hours=6)  # so long a call over midnight may go on
 _REMEMBERED = timedelta(hours=1)  # calls of the time before a restart that are judged again
 
 
@@ -184,7 +183,7 @@ class LineProof:
         begin, end = self._bounds(day)
         if now < end + _RIPE_AFTER:
             return False
-        return now >= end + _WAITED_FOR or await self._reads.open_calls(begin, end) == 0
+        return now >= end + LONGEST_CALL or await self._reads.open_calls(begin, end) == 0
 
     def _place(self, day: date) -> Path:
         return self.reports / f"reconcile-{day.isoformat()}.json"
@@ -198,7 +197,8 @@ class LineProof:
         begin, end = self._bounds(day)
         calls = [signalled(call) async for call in self._reads.ended_calls(begin, end)]
         facts = await recorded_beside(self._reads, calls, begin, end)
-        found = reconcile(calls, facts, None, self._settings.bill)
+        lost = await never_ended(self._reads, begin, end, self._clock.now())
+        found = reconcile(calls, facts, None, self._settings.bill, lost)
         still_open = await self._reads.open_calls(begin, end)
         said = {"day": day.isoformat(), **found.as_json(), "by_class": found.by_class(), "open": still_open}
         await asyncio.to_thread(_write_whole, place, said)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from case_store.proof_reads import ProofReads, StoredCall, StoredRecording
 from recording.attach import FiledRecording, filed
-from recording.reconcile import RecordedFact, SignalledCall
+from recording.reconcile import LONGEST_CALL, RecordedFact, SignalledCall, UnendedCall
 from recording.recordings import Recording, RecordingClass
 from recording.retention import KeptRecording
 
@@ -84,6 +84,24 @@ def kept(row: StoredRecording) -> KeptRecording:
         keep_until=row.keep_until,
         legal_hold=row.legal_hold,
     )
+
+
+async def never_ended(
+    reads: ProofReads, begin: datetime | None, end: datetime | None, now: datetime
+) -> list[UnendedCall]:
+    """Calls of the time between (all when None) that are too old to be still going on."""
+    until = min(end, now - LONGEST_CALL) if end is not None else now - LONGEST_CALL
+    return [
+        UnendedCall(
+            call_id=one.call_id,
+            recording_id=one.recording_id,
+            node=one.node,
+            placed_at=one.placed_at,
+            answered=one.answered_at is not None,
+            customer_leg=one.customer_leg,
+        )
+        for one in await reads.unended_calls(begin, until)
+    ]
 
 
 _AROUND = timedelta(minutes=5)  # a tape is armed within moments of its call's placing

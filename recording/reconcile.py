@@ -2,7 +2,7 @@
 
 | class | what it means | critical |
 |---|---|---|
-| not_recorded | answered (by our word or the bill's), and there is no recording | yes |
+| not_recorded | answered (by our word or the bill's), and there is no recording; or placed hours ago, and no end was ever written | yes |
 | partial | the recording is shorter than the talk by more than 1% and half a second | |
 | one_way | only one channel carries sound | |
 | silent | neither does | |
@@ -31,6 +31,7 @@ from recording.sealed import Channel
 LENGTH_TOLERANCE = 0.01
 LENGTH_SLACK_SECONDS = 0.5
 LATE_SOUND_SECONDS = 1.0
+LONGEST_CALL = timedelta(hours=6)  # a call still without an end after it has lost its node
 SEAL_GRACE = timedelta(seconds=50)  # a gap is classified within a minute of the call's end
 JUDGED_TALK_SECONDS = 2.0  # under it, a channel may well be silent for no fault of the line
 
@@ -64,6 +65,18 @@ class SignalledCall:
     recording_id: str | None
     customer_leg: str | None = None
     agent_leg: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UnendedCall:
+    """A call placed over ``LONGEST_CALL`` ago whose end nobody wrote: its node died and never came back."""
+
+    call_id: str
+    recording_id: str
+    node: str
+    placed_at: datetime
+    answered: bool
+    customer_leg: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,14 +142,16 @@ def reconcile(
     recordings: Iterable[RecordedFact],
     bill: Sequence[BillRow] | None,
     settings: BillSettings,
+    unended: Iterable[UnendedCall] = (),
 ) -> ReconcileReport:
     """The three ways at once. ``calls`` should reach a tolerance beyond the bill's days at both ends."""
-    ours = list(calls)
+    ours, lost = list(calls), list(unended)
     by_id = {one.recording_id: one for one in recordings}
-    report = ReconcileReport(calls=len(ours))
+    report = ReconcileReport(calls=len(ours) + len(lost))
+    report.gaps += [_never_ended(one, by_id.get(one.recording_id)) for one in lost]
     for call in ours:
         report.gaps += classify_call(call, by_id.get(call.recording_id or ""))
-    wanted = {call.recording_id: call.call_id for call in ours}
+    wanted = {call.recording_id: call.call_id for call in ours} | {call.recording_id: call.call_id for call in lost}
     report.gaps += [
         _gap(GapClass.RECORDED_WITHOUT_CALL, one.call_id, f"recording {one.recording_id} names it, signalling does not")
         for one in by_id.values()
@@ -297,6 +312,16 @@ def _not_billed(
         and call.call_id not in matched
         and call.talk_seconds >= settings.billed_from_seconds
     ]
+
+
+def _never_ended(call: UnendedCall, recording: RecordedFact | None) -> LineGap:
+    """Without a recording its tape, if there is one, lies on that node and nobody has sealed it."""
+    state = "answered" if call.answered else "placed"
+    detail = f"{state}, placed {call.placed_at.isoformat()}, and never ended: node {call.node} has not come back"
+    if recording is not None:
+        detail += f"; {recording.seconds:.1f} s are recorded"
+    found = GapClass.NOT_RECORDED if recording is None else GapClass.PARTIAL
+    return LineGap(gap_class=found, call_id=call.call_id, leg=call.customer_leg, channel=None, detail=detail)
 
 
 def _of(gap_class: GapClass, call: SignalledCall, detail: str) -> LineGap:

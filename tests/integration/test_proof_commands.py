@@ -110,6 +110,11 @@ class House:
             raw.execute(statement)
         raw.close()
 
+    def unseal(self, call_id: str) -> None:
+        """As it was before its seal; the store itself lets nobody do that."""
+        self.change("DROP TRIGGER sealed_stays_sealed_update")
+        self.change(f"UPDATE recordings SET state = 'armed', sealed_at = NULL WHERE call_id = '{call_id}'")
+
     def run(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         done = CliRunner().invoke(self.app, [*arguments, "--json"])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
@@ -403,7 +408,27 @@ def test_a_day_waits_for_its_call_over_midnight(house: House) -> None:
 
     seen, said = asyncio.run(watch())
     assert seen == [0, 0, 0, 1]
-    assert (said["calls"], said["open"]) == (2, 1)
+    assert (said["calls"], said["clean"], said["open"]) == (3, 2, 1)
+    assert [(one["class"], one["call_id"]) for one in said["gaps"]] == [("partial", "call_2")]
+
+
+@pytest.mark.parametrize(("recording", "found"), [("sealed", "partial"), ("armed", "not_recorded")])
+def test_a_call_whose_node_never_came_back_is_found(house: House, recording: str, found: str) -> None:
+    house.change("UPDATE calls SET state = 'answered', ended_at = NULL, cause = NULL WHERE id = 'call_1'")
+    if recording == "armed":
+        house.unseal("call_1")
+    code, said = house.run("reconcile")
+    assert code == (3 if found == "not_recorded" else 1)
+    assert [(one["class"], one["call_id"]) for one in said["gaps"]] == [(found, "call_1")]
+    assert "has not come back" in said["gaps"][0]["detail"]
+    assert house.run("reconcile", "--until", "2026-11-22")[1]["gaps"] == []
+
+
+def test_a_call_still_going_on_is_no_finding(house: House) -> None:
+    now = datetime.now(UTC).isoformat(sep=" ")
+    house.change(f"UPDATE calls SET state = 'answered', ended_at = NULL, placed_at = '{now}' WHERE id = 'call_1'")
+    house.unseal("call_1")
+    assert house.run("reconcile") == (0, {"calls": 2, "clean": 2, "gaps": []})
 
 
 def test_masking_over_http_needs_the_role_and_is_heard_at_once(house: House) -> None:
