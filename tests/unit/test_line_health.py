@@ -115,11 +115,13 @@ def test_the_campaign_says_why() -> None:
 
 
 KEY_SERVICE = """
-import base64, json, sys, pathlib
+import base64, json, sys, pathlib, time
 here, verb = pathlib.Path(__file__).parent, sys.argv[1]
 ask = json.load(sys.stdin)
 if (here / f"{verb}-fails").exists():
     sys.exit(1)
+while (here / f"{verb}-hangs").exists():
+    time.sleep(0.05)
 turn = lambda text: base64.b64encode(bytes(b ^ 90 for b in base64.b64decode(text))).decode()
 if (here / "lies").exists():
     turn = lambda text: text
