@@ -132,18 +132,7 @@ class CentreFloor:
     # Views
 
     def _view(self, agent: Agent) -> AgentView:
-        return AgentView(
-            id=agent.id,
-            name=agent.name,
-            desk=agent.desk,
-            state=agent.state,
-            since=agent.since,
-            reason=agent.reason,
-            pause_wanted=agent.pause_wanted,
-            call_id=agent.call_id,
-            is_leader=agent.is_leader,
-            owes=sum(one.owner == agent.id for one in self._centre.agents.owed()),
-        )
+        return AgentView.of(agent, owes=sum(one.owner == agent.id for one in self._centre.agents.owed()))
 
     def _call_of(self, agent: Agent) -> CallInFlight | None:
         return self._centre.switchboard.find(CallId(agent.call_id)) if agent.call_id is not None else None

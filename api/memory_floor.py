@@ -240,18 +240,7 @@ class MemoryFloor:
         )
 
     def _view(self, agent: Agent) -> AgentView:
-        return AgentView(
-            id=agent.id,
-            name=agent.name,
-            desk=agent.desk,
-            state=agent.state,
-            since=agent.since,
-            reason=agent.reason,
-            pause_wanted=agent.pause_wanted,
-            call_id=agent.call_id,
-            is_leader=agent.is_leader,
-            owes=sum(one.owner == agent.id for one in self.owes.values()),
-        )
+        return AgentView.of(agent, owes=sum(one.owner == agent.id for one in self.owes.values()))
 
 
 class MemoryCasework(NoCasework):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from case_store.model import Channel, Money
-from dialer.floor import AgentState
+from dialer.floor import Agent, AgentState
 from dialer.parts import Part
 
 
@@ -25,6 +25,21 @@ class AgentView:
     call_id: str | None
     is_leader: bool
     owes: int = 0
+
+    @classmethod
+    def of(cls, agent: Agent, *, owes: int) -> AgentView:
+        return cls(
+            id=agent.id,
+            name=agent.name,
+            desk=agent.desk,
+            state=agent.state,
+            since=agent.since,
+            reason=agent.reason,
+            pause_wanted=agent.pause_wanted,
+            call_id=agent.call_id,
+            is_leader=agent.is_leader,
+            owes=owes,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 // The collector's screen: state, who is coming, the call, the outcome. One thing at a time, and nothing lost by a reload.
 import { ask } from "./wire.js";
-import { outcomeForm } from "./outcome.js";
+import { owedForms } from "./outcome.js";
 import { failure, h, label, length, money, pill, plain, toastProblem, word } from "./show.js";
 
 const LOOK_AGAIN_MS = 5000; // when no event came: another node, another process
@@ -37,7 +37,7 @@ export async function deskView(app, place) {
   const owed = h("div", {});
   const trouble = h("div", {});
   const draw = { head: part(head), coming: part(coming), call: part(call), offer: part(offer) };
-  const forms = new Map();
+  const showOwed = owedForms(owed, refresh);
   let skew = 0;
   let reasons = [];
   let others = [];
@@ -129,20 +129,6 @@ export async function deskView(app, place) {
       h("div", { class: "desk-buttons" },
         h("button", { type: "button", class: "primary", "data-verb": "accept", onclick: verb("/offer/accept") }, label("offer.accept")),
         h("form", { class: "skip", onsubmit: (event) => { event.preventDefault(); verb("/offer/skip", { reason: why.value.trim() })(); } }, why, h("button", { type: "submit", "data-verb": "skip" }, label("offer.skip")))));
-  }
-
-  function showOwed(list) {
-    const wanted = new Set(list.map((one) => one.call_id));
-    for (const [id, form] of forms) {
-      if (wanted.has(id)) continue;
-      form.remove();
-      forms.delete(id);
-    }
-    for (const one of list) {
-      if (forms.has(one.call_id)) continue;
-      forms.set(one.call_id, outcomeForm(one, refresh));
-      owed.append(forms.get(one.call_id));
-    }
   }
 
   function tick() {

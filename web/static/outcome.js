@@ -9,7 +9,7 @@ const WITH_AMOUNT = new Set(["SELF_PROMISE"]);
 const WITH_DAY = new Set(["SELF_PROMISE", "SELF_RAISING_FUNDS"]);
 
 // owed: {call_id, who}. onEntered is called once the outcome is kept.
-export function outcomeForm(owed, onEntered) {
+function outcomeForm(owed, onEntered) {
   const { who } = owed;
   const own = who.channel === "workplace" ? [...BY_DEBTOR, ...BY_CONTACT] : who.third_party ? BY_CONTACT : BY_DEBTOR;
   const id = `outcome-${owed.call_id}`;
@@ -65,4 +65,22 @@ export function outcomeForm(owed, onEntered) {
     go,
   );
   return form;
+}
+
+/** Forms for what is owed, in `place`: one a call, and one that is being filled in stays as it is. */
+export function owedForms(place, onEntered) {
+  const forms = new Map();
+  return (list) => {
+    const wanted = new Set(list.map((one) => one.call_id));
+    for (const [id, form] of forms) {
+      if (wanted.has(id)) continue;
+      form.remove();
+      forms.delete(id);
+    }
+    for (const one of list) {
+      if (forms.has(one.call_id)) continue;
+      forms.set(one.call_id, outcomeForm(one, onEntered));
+      place.append(forms.get(one.call_id));
+    }
+  };
 }

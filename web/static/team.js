@@ -1,7 +1,7 @@
 // The leader's floor: who does what, for how long; an ear in a call; modes, pace and what it costs.
 import { ask } from "./wire.js";
 import { act, desk, pauseWords } from "./desk.js";
-import { outcomeForm } from "./outcome.js";
+import { owedForms } from "./outcome.js";
 import { empty, failure, h, label, length, pill, plain, table, toastProblem, word } from "./show.js";
 
 const MODES = ["manual", "preview", "progressive", "predictive"];
@@ -20,7 +20,7 @@ export async function teamView(app, place) {
   const trouble = h("div", {});
   const why = h("select", { name: "ear-reason", "aria-label": plain("team.reason") }, REASONS.map((one) => h("option", { value: one }, plain(`ear.${one}`))));
   const mine = h("span", { class: "quiet small" });
-  const forms = new Map();
+  const showOwed = owedForms(owed, refresh);
   const opened = new Set();
   let skew = 0;
   let stamp = "";
@@ -132,20 +132,6 @@ export async function teamView(app, place) {
     }
 
     return { card, fill };
-  }
-
-  function showOwed(items) {
-    const wanted = new Set(items.map((one) => one.call_id));
-    for (const [id, form] of forms) {
-      if (wanted.has(id)) continue;
-      form.remove();
-      forms.delete(id);
-    }
-    for (const one of items) {
-      if (forms.has(one.call_id)) continue;
-      forms.set(one.call_id, outcomeForm(one, refresh));
-      owed.append(forms.get(one.call_id));
-    }
   }
 
   function tick() {
