@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy import and_, delete, func, insert, literal, or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store.database import Database, Unit
@@ -219,7 +219,8 @@ class Sweep:
         return None if row is None else as_candidate(row, campaign_id, position)
 
     async def release_claim(self, candidate: Candidate, now: datetime, *, again_at: datetime | None = None) -> None:
-        """Give a claimed pair back unbooked (no line, no agent, trunk trouble)."""
+        """Give a claimed pair back unbooked (no line, no agent, trunk trouble); it rests until ``again_at``, when given."""
+        state = "ready" if again_at is None else "resting"
         async with self._database.write() as unit:
             await unit.connection.execute(
                 update(sweep_cases)
@@ -228,7 +229,7 @@ class Sweep:
                     sweep_cases.c.case_id == candidate.case_id,
                     sweep_cases.c.state == "claimed",
                 )
-                .values(state="ready", due_at=again_at or now, claimed_by=None, claimed_until=None)
+                .values(state=state, due_at=again_at or now, claimed_by=None, claimed_until=None)
             )
 
     async def standing(self, campaign_id: str, *, at_most: int | None = None) -> SweepStanding:
@@ -284,8 +285,11 @@ class Sweep:
         )
 
     async def _head(self, unit: Unit, campaign_id: str, limit: int, now: datetime) -> list[Any]:
+        """Whoever is ready is ready: ``due_at`` is its place in the queue, and a clock that was set back must not make a
+        whole campaign wait for the hour it had been ahead.
+        """
         found: list[Any] = []
-        for state in ("ready", "resting"):
+        for state, due in (("ready", true()), ("resting", sweep_cases.c.due_at <= now)):
             queue = (
                 select(
                     sweep_cases.c.case_id,
@@ -296,7 +300,7 @@ class Sweep:
                 .where(
                     sweep_cases.c.campaign_id == campaign_id,
                     sweep_cases.c.state == state,
-                    sweep_cases.c.due_at <= now,
+                    due,
                 )
                 .order_by(sweep_cases.c.due_at, sweep_cases.c.case_id)
                 .limit(limit - len(found))

@@ -115,8 +115,7 @@ class CampaignRunner:
                     self.state = CampaignState.FINISHED
                     await self._store.sweep.change(self.campaign_id, self._clock.now(), state="finished")
                     return
-                resting = standing.ready == 0 or standing.next_due is None or standing.next_due > self._clock.now()
-                resting = resting and not _due(redial_at, self._clock.now())
+                resting = standing.ready == 0 and not _due(redial_at, self._clock.now())
                 if until_rest and idle and resting:
                     return
             if self.mode is Mode.PREDICTIVE and self.pace_setter is not None:
@@ -305,7 +304,9 @@ class CampaignRunner:
             recorder_problems=self._problems(),
             relay_up=self._switchboard.relay_up,
             numbers_left=redials
-            + (standing.ready + standing.resting if _due(standing.next_due, self._clock.now()) else 0),
+            + (
+                standing.ready + standing.resting if standing.ready or _due(standing.next_due, self._clock.now()) else 0
+            ),
             numbers_resting=standing.resting,
             in_campaign=standing.ready + standing.resting + standing.claimed,
             refused=dict(self._dialing.refused),

@@ -268,6 +268,24 @@ async def test_a_claim_that_was_never_booked_lapses(store: CaseStore, tmp_path: 
     assert len(await store.sweep.claim(campaign.id, 1, "n2", now + timedelta(seconds=180))) == 1
 
 
+async def test_a_clock_set_back_makes_nobody_wait_who_was_ready(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    """Only who rests until a time waits for it."""
+    lines = [world.case_line(f"A{at}", mobile=f"1380013800{at}", relative=f"1390013900{at}") for at in range(3)]
+    report = await world.load(store, tmp_path, now, *lines)
+    campaign = await world.sweep_of(store, report, now)
+    ahead = now + timedelta(hours=1)
+    back, resting, tried = await store.sweep.claim(campaign.id, 3, "n1", ahead)
+    await store.sweep.release_claim(back, ahead)
+    await store.sweep.release_claim(resting, ahead, again_at=ahead + timedelta(minutes=1))
+    await world.whole_call(store, tried, ahead)
+    standing = await store.sweep.standing(campaign.id, at_most=5)
+    assert (standing.ready, standing.resting) == (2, 1)
+    claimed = await store.sweep.claim(campaign.id, 3, "n1", now + timedelta(seconds=1))
+    assert {one.case_id for one in claimed} == {back.case_id, tried.case_id}
+
+
 async def test_a_paused_campaign_claims_nothing(store: CaseStore, tmp_path: Path, now: datetime) -> None:
     report = await world.load(store, tmp_path, now, world.case_line("A1", mobile="13800138000"))
     campaign = await world.sweep_of(store, report, now)
