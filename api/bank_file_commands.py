@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from api.casework import CoverageReport, coverage_report
-from api.loading import loading_bar, say_if_unknown
+from api.loading import keep_rejects, loading_bar, must_be_writable, say_if_unknown
 from api.speaking import BAD_INPUT, NOT_HEALTHY, Json, say, table
 from api.store_house import client_of
 from case_store.bank_files import FileReport
@@ -60,9 +60,10 @@ def _command(kind: FileKind) -> Callable[..., None]:
         rejected: Rejected = None,
         as_json: Json = False,
     ) -> None:
-        report = asyncio.run(_load(kind, file, client, strict, dry_run, as_json))
         if rejected is not None:
-            report.write_rejects(rejected)
+            must_be_writable(rejected, "--rejected")
+        report = asyncio.run(_load(kind, file, client, strict, dry_run, as_json))
+        rejected = keep_rejects(report, rejected)
         say(as_json, _facts(report), lambda console: _draw(console, report, rejected))
         if report.rejected and not report.taken and not report.already:
             raise typer.Exit(BAD_INPUT)
@@ -118,6 +119,9 @@ def _draw(console: Console, report: FileReport, rejected: Path | None) -> None:
     console.print(table("Refused", ("row", "field", "problem", "looks like", "what to do"), rows))
     if len(report.rejected) > 50:
         console.print(f"… and {len(report.rejected) - 50} more")
+    if report.already_loaded:
+        console.print("What it refused then came back then: correct that file and load it.")
+        return
     where = f"They are in {rejected}" if rejected else "Write them to a file with --rejected OUT.csv"
     console.print(f"{where}: correct it and load it again.")
 
@@ -152,6 +156,7 @@ def results(
     """Write the result file for the bank: every case with its newest outcome as the bank's own action code."""
     if out.suffix.lower() not in (".csv", ".xlsx"):
         raise BadInput("is no table", field="--out", shape=describe_shape(out.name), remedy="name a .csv or .xlsx file")
+    must_be_writable(out, "--out")
     written, unmapped = asyncio.run(_results(load_settings(), placement, out))
     say(
         as_json,

@@ -30,6 +30,7 @@ _MODULES = {
     "simulate": "simulate_commands",
     "workflow": "workflow_commands",
     "agenda": "workflow_commands",
+    "approvals": "approval_commands",
     "verify": "proof_commands",
     "reconcile": "proof_commands",
     "retain": "proof_commands",

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from api.loading import loading_bar, row_report, say_if_unknown
+from api.loading import keep_rejects, loading_bar, must_be_writable, row_report, say_if_unknown
 from api.speaking import BAD_INPUT, Json, say, table
 from api.store_house import client_of
 from case_store.intake.identity import house_key, keyed_by
@@ -44,11 +44,13 @@ def import_placement(
     as_json: Json = False,
 ) -> None:
     """Load a placement file: good rows go in together, bad ones come back with field and remedy."""
+    for path, option in ((rejected, "--rejected"), (rows, "--report")):
+        if path is not None:
+            must_be_writable(path, option)
     with contextlib.ExitStack() as stack:
         each = stack.enter_context(row_report(rows)) if rows is not None else None
         report = asyncio.run(_import(file, client, name, strict, dry_run, as_json, each))
-    if rejected is not None:
-        report.write_rejects(rejected)
+    rejected = keep_rejects(report, rejected)
     say(as_json, _import_facts(report), lambda console: _draw_import(console, report, rejected))
     if report.rejected_row_count and not report.cases and not report.existing:
         raise typer.Exit(BAD_INPUT)
@@ -116,5 +118,8 @@ def _draw_import(console: Console, report: ImportReport, rejected: Path | None) 
         console.print(table("Refused", ("row", "field", "problem", "looks like", "what to do"), rows))
         if len(refused) > 50:
             console.print(f"… and {len(refused) - 50} more")
+        if report.already_loaded:
+            console.print("What it refused then came back then: correct that file and import it.")
+            return
         where = f"They are in {rejected}" if rejected else "Write them to a file with --rejected OUT.csv"
         console.print(f"{where}: correct it and import it again.")

@@ -1,8 +1,10 @@
-"""How long a large placement file takes to load, and how much memory: ``python -m bench.intake [--rows N]``.
+"""How long a large placement file takes to read and to load, and how much memory: ``python -m bench.intake [--rows N]``.
 
-Each load runs in a process of its own, so that its peak of memory is its own: a tenth of the rows, then all of them, as
-CSV (GB18030) and as a workbook, with identity digests keyed as every door keys them. Writes bench/results/intake.txt
-(``intake-postgresql.txt`` with --postgresql URL, an empty database each time).
+Each step runs in a process of its own, so that its peak of memory is its own. First files are only read, row by row as
+loading does: a tenth, half, all and twice the rows as CSV (GB18030), as a workbook with shared texts (what a spreadsheet
+saves) and with inline ones (what exports write). Then a tenth and all of the rows are loaded as CSV and as a workbook with
+shared texts, with identity digests keyed as every door keys them. Writes bench/results/intake.txt (``intake-postgresql.txt``
+with --postgresql URL, an empty database each time); --reading stops before the loads and writes ``intake-reading.txt``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,6 @@ import asyncio
 import csv
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -88,7 +89,7 @@ def machine() -> str:
 
 async def measure(path: Path, rows: int, url: str) -> str:
     store = await CaseStore.open(url)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     start, processor = time.monotonic(), time.process_time()
     report = await store.placements.load(
         parse_placement(path, ClientSettings(name="bank")),
@@ -99,17 +100,19 @@ async def measure(path: Path, rows: int, url: str) -> str:
     seconds, worked = time.monotonic() - start, time.process_time() - processor
     await store.close()
     assert report.rows == rows
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return (
-        f"{path.suffix[1:]:5}{rows:7} rows, {report.cases} cases, {report.numbers} numbers, {len(report.rejected_fields)} "
+        f"load {_kind(path):12}{rows:7} rows, {report.cases} cases, {report.numbers} numbers, {len(report.rejected_fields)} "
         f"rejected fields: {seconds:.1f} s, {worked:.1f} s of CPU ({rows / seconds:.0f} rows/s); "
-        f"peak memory before {before // 1024} MB, after {peak // 1024} MB"
+        f"peak memory before {before} MB, after {peak()} MB"
     )
 
 
-def as_workbook(path: Path) -> Path:
-    made = path.with_suffix(".xlsx")
-    with xlsxwriter.Workbook(str(made), {"constant_memory": True}) as book, path.open(encoding="gb18030") as text:
+def as_workbook(path: Path, *, shared: bool) -> Path:
+    made = path.with_name(f"{path.stem}-{'shared' if shared else 'inline'}.xlsx")
+    with (
+        xlsxwriter.Workbook(str(made), {"constant_memory": not shared}) as book,
+        path.open(encoding="gb18030", newline="") as text,
+    ):
         sheet = book.add_worksheet()
         for row, cells in enumerate(csv.reader(text)):
             for column, cell in enumerate(cells):
@@ -117,14 +120,33 @@ def as_workbook(path: Path) -> Path:
     return made
 
 
-def one_load(path: Path, rows: int, url: str) -> str:
-    """In a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.intake", "--one", str(path), "--rows", str(rows), "--url", url],
-        check=True,
-        capture_output=True,
-        text=True,
+def peak() -> int:
+    """The most memory this process has held, in MB. ``ru_maxrss`` would count what its parent held, too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+
+
+def read(path: Path, rows: int) -> str:
+    """Parse every row and keep none."""
+    before = peak()
+    worked = time.process_time()
+    parsed = parse_placement(path, ClientSettings(name="bank"))
+    count = sum(1 for _ in parsed.rows())
+    assert count == rows
+    return (
+        f"read {_kind(path):12}{rows:7} rows: {time.process_time() - worked:.1f} s of CPU; "
+        f"peak memory before {before} MB, after {peak()} MB"
     )
+
+
+def _kind(path: Path) -> str:
+    return "csv" if path.suffix == ".csv" else f"xlsx {path.stem.rpartition('-')[2]}"
+
+
+def alone(path: Path, rows: int, url: str | None) -> str:
+    """In a process of its own."""
+    command = [sys.executable, "-m", "bench.intake", "--one", str(path), "--rows", str(rows)]
+    done = subprocess.run(command + (["--url", url] if url else []), check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -132,23 +154,38 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=100_000)
     options.add_argument("--postgresql", nargs="+", metavar="URL", help="empty databases, one a load")
+    options.add_argument("--reading", action="store_true", help="only read, load nothing")
     options.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--url", help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.one is not None:
-        print(asyncio.run(measure(chosen.one, chosen.rows, chosen.url)))
+        if chosen.url is None:
+            print(read(chosen.one, chosen.rows))
+        else:
+            print(asyncio.run(measure(chosen.one, chosen.rows, chosen.url)))
         return
     lines = [machine()]
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
     with tempfile.TemporaryDirectory() as folder:
-        urls = iter(chosen.postgresql or [f"sqlite+aiosqlite:///{folder}/{place}.db" for place in range(4)])
-        for rows in (chosen.rows // 10, chosen.rows):
+        loads = []
+        for rows in (chosen.rows // 10, chosen.rows // 2, chosen.rows, chosen.rows * 2):
             path = Path(folder) / f"placement-{rows}.csv"
             write_sample(path, rows)
-            for file, url in zip((path, as_workbook(path)), urls, strict=False):
-                lines.append(one_load(file, rows, url))
-                print(lines[-1], flush=True)
-    name = "intake-postgresql.txt" if chosen.postgresql else "intake.txt"
-    (Path(__file__).parent / "results" / name).write_text("\n".join(lines) + "\n")
+            files = (path, as_workbook(path, shared=True), as_workbook(path, shared=False))
+            for file in files:
+                say(alone(file, rows, None))
+            if rows in (chosen.rows // 10, chosen.rows):
+                loads += [(file, rows) for file in files[:2]]
+        if not chosen.reading:
+            urls = chosen.postgresql or [f"sqlite+aiosqlite:///{folder}/{place}.db" for place in range(len(loads))]
+            for (file, rows), url in zip(loads, urls, strict=False):
+                say(alone(file, rows, url))
+    name = "intake-reading" if chosen.reading else "intake-postgresql" if chosen.postgresql else "intake"
+    (Path(__file__).parent / "results" / f"{name}.txt").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -236,9 +236,11 @@ class _Loading:
 
     async def _payment(self, line: PaymentLine, case: _Known) -> bool:
         connection = self._unit.connection
-        if await connection.scalar(
-            select(payments.c.id).where(payments.c.client == self._client, payments.c.bank_ref == line.bank_ref)
-        ):
+        if line.paid_on > self._now.astimezone(self._parsed.zone).date():
+            raise RowRefused(
+                "the payment lies in the future", field="paid_on", shape="a later day", remedy="correct the date"
+            )
+        if await self._is_booked(line):
             return False
         file = await read_case_file(connection, case.id, self._now)
         if line.money.currency != file.case.balance.currency:
@@ -282,6 +284,33 @@ class _Loading:
             paid_on=line.paid_on.isoformat(),
         )
         await apply(self._unit, file, conclusion, self._now, outcome=None)
+        return True
+
+    async def _is_booked(self, line: PaymentLine) -> bool:
+        """Whether this very payment is known. The same reference for another one is a contradiction."""
+        booked = (
+            await self._unit.connection.execute(
+                select(payments, cases.c.client_ref)
+                .join(cases, cases.c.id == payments.c.case_id)
+                .where(payments.c.client == self._client, payments.c.bank_ref == line.bank_ref)
+            )
+        ).first()
+        if booked is None:
+            return False
+        amount = -line.money.amount if line.reverses else line.money.amount
+        for column, same in (
+            ("case_ref", booked.client_ref == line.case_ref),
+            ("amount", booked.amount == amount and booked.currency == line.money.currency),
+            ("paid_on", booked.paid_on == line.paid_on),
+            ("reverses", booked.reverses == line.reverses),
+        ):
+            if not same:
+                raise RowRefused(
+                    "this reference was booked with another value here",
+                    field=column,
+                    shape="another than the one booked",
+                    remedy="give each payment its own reference; take a wrong one back with a reversal",
+                )
         return True
 
     async def _check_reversal(self, line: PaymentLine, case: _Known) -> None:

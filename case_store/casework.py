@@ -36,11 +36,16 @@ from case_store.tables import (
     work_orders,
 )
 from case_store.workflow.coverage import Pair, SweepClock
+from config.errors import BadInput
 
 _BATCH = 500
 
 ClockOf = Callable[[Sequence[tuple[str, Channel]], str], str]
 """(number, channel) of a case in SOP order, and its region → the IANA name of the debtor's clock."""
+
+
+class UnknownOrder(BadInput):
+    error_id = "unknown-order"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +118,14 @@ class Casework:
         async with self._database.read() as connection:
             rows = await connection.execute(query)
             return tuple(OrderView(**{name: getattr(row, name) for name in OrderView.__slots__}) for row in rows)
+
+    async def order(self, order_id: str) -> OrderView:
+        """Raises ``UnknownOrder``."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(work_orders).where(work_orders.c.id == order_id))).first()
+        if row is None:
+            raise UnknownOrder("there is no such order", field="order", remedy="take the id from those that wait")
+        return OrderView(**{name: getattr(row, name) for name in OrderView.__slots__})
 
     async def found_number(
         self,

@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 
 from case_store.intake.columns import Layout, known_headers, plain, read_layout, refuse_twins
 from case_store.intake.errors import FieldRefused, HeaderUnknown, Rejection
+from case_store.intake.fitness import formula_failed, says_nothing, unfit
 from case_store.intake.money import read_money
 from case_store.intake.phone import Line, read_numbers
 from case_store.intake.placement import ParsedNumber, RefusedRow, RowReader
-from case_store.intake.table import NumericCell, Row, TableFile, open_table
+from case_store.intake.rows import NumericCell, Row
+from case_store.intake.table import TableFile, open_table
 from case_store.model import Money
 from case_store.network import ProgressCategory
 from config.calendars import local_instant
@@ -120,7 +122,7 @@ _STATUS_WORDS: Mapping[str, Status | None] = {
     **dict.fromkeys(("在催", "正常", "有效", "open", "active", "live"), None),
 }
 _STATUS_HEADERS = frozenset(["状态", "案件状态", "status", "casestatus"])
-_REVERSAL = frozenset(["冲正", "撤销", "退回", "冲销", "reversal", "reversed", "chargeback"])
+_REVERSAL = frozenset(["冲正", "撤销", "退回", "冲销", "红冲", "抹账", "reversal", "reversed", "chargeback"])
 _PAYMENT = frozenset(["还款", "入账", "回款", "payment", "repayment", "credit"])
 _RESULTS: Mapping[str, ProgressCategory] = {
     **dict.fromkeys(("接通", "已接通", "已接", "接听", "answered", "connected", "talked"), ProgressCategory.ANSWERED),
@@ -140,7 +142,7 @@ _NEEDED: dict[FileKind, tuple[str, ...]] = {
     FileKind.RECALL: ("case_ref",),
     FileKind.HISTORY: ("case_ref", "phone", "at"),
 }
-_DATE = re.compile(r"^(\d{4})(?:-|/|\.|年)(\d{1,2})(?:-|/|\.|月)(\d{1,2})日?$|^(\d{4})(\d{2})(\d{2})$")
+_DATE = re.compile(r"^(\d{4})(?:-|/|\.|年)(\d{1,2})(?:-|/|\.|月)(\d{1,2})[日号]?$|^(\d{4})(\d{2})(\d{2})$")
 _TIME = re.compile(r"^(\d{1,2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?$")
 
 
@@ -219,19 +221,20 @@ def _update_file(
 def _columns(
     header: Sequence[str], words: Mapping[str, str], chosen: Mapping[str, str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Field → column, and the titles nobody reads. Of several titles for one field the one our list names first counts."""
     places = {plain(title): place for place, title in enumerate(header)}
     found = {field: places[plain(title)] for field, title in chosen.items() if plain(title) in places}
     taken = set(found.values())
     refuse_twins(header, lambda place, word: place not in taken and word in words)
-    unknown = []
-    for place, title in enumerate(header):
-        field = words.get(plain(title))
-        if place in taken or not plain(title) or plain(title).startswith("onrecord"):
-            continue
-        if field is None:
-            unknown.append(title)
-        else:
-            found.setdefault(field, place)
+    for word, field in words.items():  # in the order of the list
+        if word in places and places[word] not in taken:
+            found.setdefault(field, places[word])
+    read = {*found.values()}
+    unknown = (
+        title
+        for place, title in enumerate(header)
+        if place not in read and plain(title) and not plain(title).startswith("onrecord")
+    )
     return found, tuple(unknown)
 
 
@@ -240,21 +243,12 @@ class _Lines:
 
     def __init__(self, file: BankFile) -> None:
         self._file = file
-        self._width = len(file.table.header)
         self._reader = RowReader(file.layout, file.client, file.table.header) if file.layout is not None else None
 
     def line(self, row: Row) -> BankLine | RefusedRow:
-        if row.problem is not None or any(row.cells[self._width :]):
-            return _refused(
-                row,
-                Rejection(
-                    row=row.number,
-                    field="row",
-                    problem=row.problem or "the row has more cells than the header",
-                    shape=f"{len(row.cells)} cells",
-                    remedy="correct its quoting",
-                ),
-            )
+        problem = unfit(row, self._file.table.header)
+        if problem is not None:
+            return _refused(row, problem)
         try:
             match self._file.kind:
                 case FileKind.PAYMENTS:
@@ -341,14 +335,13 @@ class _Lines:
             raise FieldRefused(
                 "the result is not known", field="result", value=said, remedy="use a word such as 接通, 无人接听, busy"
             )
-        if seconds and not re.fullmatch(r"\d{1,6}(\.\d+)?", seconds):
-            raise FieldRefused("this is no length", field="seconds", value=seconds, remedy="give whole seconds")
+        length = None if not seconds else _seconds(seconds)
         if category is None:
-            if not seconds:
+            if length is None:
                 raise FieldRefused(
                     "nothing says what came of the call", field="result", value="", remedy="give a result or a length"
                 )
-            category = ProgressCategory.ANSWERED if float(seconds) > 0 else ProgressCategory.NO_ANSWER
+            category = ProgressCategory.ANSWERED if length > 0 else ProgressCategory.NO_ANSWER
         return HistoryLine(
             row=row.number,
             cells=row.cells,
@@ -356,7 +349,7 @@ class _Lines:
             e164=first.e164,
             at=self._instant(self._text(row, "at"), "at"),
             category=category,
-            conversation=category is ProgressCategory.ANSWERED and (not seconds or float(seconds) > 0),
+            conversation=category is ProgressCategory.ANSWERED and length != 0,
         )
 
     def _update(self, row: Row) -> UpdateLine | RefusedRow:
@@ -393,8 +386,15 @@ class _Lines:
 
     def _needed(self, row: Row, field: str) -> str:
         value = self._text(row, field)
-        if not value:
-            raise FieldRefused("it is missing", field=field, value="", remedy="fill it in")
+        if not value or says_nothing(value):
+            raise FieldRefused("it is missing", field=field, value=value, remedy="fill it in")
+        if formula_failed(value):
+            raise FieldRefused(
+                "a formula of the spreadsheet failed here",
+                field=field,
+                value=value,
+                remedy="correct the formula and export again",
+            )
         if len(value) > 128 or re.match(r"^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$", value):
             raise FieldRefused(
                 "a spreadsheet turned it into a number it was not" if len(value) <= 128 else "it is too long",
@@ -404,9 +404,11 @@ class _Lines:
             )
         return value
 
-    @staticmethod
-    def _day(text: str, field: str) -> date:
-        day_text = re.split(r"[T ]", text, maxsplit=1)[0]
+    def _day(self, text: str, field: str) -> date:
+        """A day, or that of a time on it: at the house, where the time carries an offset."""
+        day_text, _, clock = text.replace("T", " ", 1).partition(" ")
+        if clock:
+            return self._instant(text, field).astimezone(self._file.zone).date()
         found = _DATE.match(day_text)
         if found is not None:
             year, month, day = (int(part) for part in found.groups() if part is not None)
@@ -436,6 +438,16 @@ class _Lines:
                 remedy="write 2026-03-31 14:05:00, or with an offset",
             )
         return local_instant(day, time(int(found[1]), int(found[2]), int(found[3] or 0)), self._file.zone)
+
+
+def _seconds(text: str) -> float:
+    """A talk's length: whole seconds, or hours, minutes and seconds. Two figures (1:05) may be either. Raises ``FieldRefused``."""
+    if re.fullmatch(r"\d{1,6}(\.\d+)?(秒|s|sec)?", text):
+        return float(re.sub(r"[^\d.]", "", text))
+    if (found := re.fullmatch(r"(\d{1,2}):([0-5]\d):([0-5]\d)", text)) is not None:
+        hours, minutes, seconds = map(int, found.groups())
+        return hours * 3600 + minutes * 60 + seconds
+    raise FieldRefused("this is no length", field="seconds", value=text, remedy="give whole seconds, or 00:01:05")
 
 
 def _refused(row: Row, *reasons: Rejection) -> RefusedRow:

@@ -21,7 +21,7 @@ _WORDS: dict[str, str] = {
     "last_name": "lastname surname familyname 姓",
     "id_number": "证件号 证件号码 身份证 身份证号 身份证号码 证件编号 idnumber idno idcard idcardno nationalid nationalidno nationalidnumber passport passportno ssn",
     "person_key": "客户编号 客户号 customerid customerno personid personkey debtorid cifno cif",
-    "balance": "余额 欠款 欠款金额 欠款总额 欠款余额 总欠款 委案金额 委托金额 逾期金额 逾期总额 应还金额 剩余应还 当前欠款 结欠金额 应收金额 balance amount amountdue amountowed amountowing currentbalance outstanding "
+    "balance": "余额 当前余额 最新余额 更新余额 更新后余额 剩余欠款 欠款 欠款金额 欠款总额 欠款余额 总欠款 委案金额 委托金额 逾期金额 逾期总额 应还金额 剩余应还 当前欠款 结欠金额 应收金额 balance amount amountdue amountowed amountowing currentbalance newbalance updatedbalance outstanding "
     "outstandingbalance debt debtamount totaldue balancedue total",
     "currency": "币种 货币 currency ccy currencycode",
     "region": "地区 国家 国家地区 region country countrycode regioncode",

@@ -7,7 +7,7 @@ import unicodedata
 from decimal import Decimal
 
 from case_store.intake.errors import FieldRefused
-from case_store.intake.table import NumericCell
+from case_store.intake.rows import NumericCell
 from case_store.model import Money
 
 _WORDS = {

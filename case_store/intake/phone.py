@@ -16,7 +16,8 @@ import phonenumbers
 from phonenumbers import PhoneMetadata, PhoneNumberFormat, PhoneNumberType
 
 from case_store.intake.errors import FieldRefused
-from case_store.intake.table import NumericCell
+from case_store.intake.fitness import says_nothing
+from case_store.intake.rows import NumericCell
 from config.errors import InvariantBroken
 
 _EXPONENT = re.compile(r"^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$")
@@ -26,9 +27,6 @@ _EXTENSION = re.compile(
 )
 _PREFIX = re.compile(r"^(?:tel:|\(\s*(?=\+\d{1,3}\s*\)))", re.I)
 _MASKED = re.compile(r"\d[*xX•●]{2,}|[*xX•●]{2,}\d")
-_NOTHING = frozenset(
-    ["无", "暂无", "没有", "不详", "未知", "空", "-", "--", "—", "/", "n/a", "na", "none", "null", "nil", "unknown"]
-)
 _ROUNDED = re.compile(r"^\d{3,}0{5}$")
 _DASHED_EXTENSION = re.compile(r"^(?P<main>\(?0\d{2,3}\)?[-\s]?\d{7,8})-(?P<ext>\d{1,6})$")
 _SEVERAL = re.compile(r"[/;、；\n|]|,\s*(?=[+0-9]{7})")
@@ -69,7 +67,7 @@ def read_numbers(raw: str, *, field: str, region: str) -> list[Line | FieldRefus
     if plain is not None:
         return [plain]
     text = raw if isinstance(raw, NumericCell) else unicodedata.normalize("NFKC", raw).strip()
-    if text.lower() in _NOTHING:
+    if says_nothing(text):
         return []
     if not isinstance(text, NumericCell) and _SEVERAL.search(text):
         parts = [part.strip() for part in _SEVERAL.split(text) if part.strip()]

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from phonenumbers import SUPPORTED_REGIONS
 
-from case_store.intake.columns import Layout, NumberColumns, channel_of, is_self, known_headers, plain, read_layout
+from case_store.intake.columns import Layout, NumberColumns, channel_of, is_self, known_headers, read_layout
 from case_store.intake.errors import FieldRefused, FileUnreadable, Rejection
+from case_store.intake.fitness import formula_failed, says_nothing, unfit
 from case_store.intake.money import read_money
 from case_store.intake.phone import Line, read_numbers
-from case_store.intake.table import Row, TableFile, open_table
+from case_store.intake.rows import Row
+from case_store.intake.table import TableFile, open_table
 from case_store.model import Channel, Money
 from config.calendars import BadCalendar, calendar_at
 from config.settings import ClientSettings
@@ -31,12 +33,11 @@ _REGION_WORDS = {
 }  # fmt: skip
 _REGION = re.compile(r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")
 _AS_TEXT = "format the column as text and export it again"
+_FAILED = "a formula of the spreadsheet failed here"
+_CORRECT_FORMULA = "correct the formula and export again"
 _NO_LENGTH = "this is too short or too long for an identity number"
 _MANGLED = re.compile(r"^[+-]?\d+([.,]\d+)?[eE][+-]?\d+$|^\d{5,}\.0+$")
 _SOP_PLACE = {channel: place for place, channel in enumerate(Channel)}
-_TOTALS = frozenset(
-    ["合计", "总计", "小计", "共计", "汇总", "总和", "total", "totals", "grandtotal", "subtotal", "sum"]
-)
 _LONGEST_NAME = 200
 _NAME_SUFFIX = re.compile(r"([._-](rejected|rejects|corrected))+$", re.I)
 
@@ -126,13 +127,11 @@ class RowReader:
         self._layout = layout
         self._client = client
         self._header = tuple(header)
-        self._width = len(header)
-        self._nameless = tuple(place for place, title in enumerate(header) if not title)
 
     def read(self, row: Row) -> ParsedRow | RefusedRow:
-        unfit = self._unfit(row)
-        if unfit is not None:
-            return RefusedRow(row=row.number, reasons=(unfit,), cells=row.cells)
+        problem = unfit(row, self._header)
+        if problem is not None:
+            return RefusedRow(row=row.number, reasons=(problem,), cells=row.cells)
         fatal: list[Rejection] = []
         refused: list[Rejection] = []
         case_ref = self._required(row, "case_ref", fatal)
@@ -173,24 +172,6 @@ class RowReader:
             cells=row.cells,
         )
 
-    def _unfit(self, row: Row) -> Rejection | None:
-        """Why a row cannot be read cell by cell at all: broken, wider than the header, no case's row."""
-        cells, remedy = row.cells, ""
-        problem = row.problem
-        if problem is not None:
-            remedy = "correct its quoting"
-        elif any(cells[self._width :]):
-            problem, remedy = "the row has more cells than the header", "quote the cell that holds the delimiter"
-        elif any(place < len(cells) and cells[place] for place in self._nameless):
-            problem, remedy = "a cell stands under no header", "give its column a header, or empty it"
-        elif cells == self._header:
-            problem, remedy = "this is the header again", "remove the row"
-        elif (word := next((cell for cell in cells if cell), "")) and plain(word) in _TOTALS:
-            problem, remedy = "this is a row of totals, not a case", "remove the row"
-        if problem is None:
-            return None
-        return Rejection(row=row.number, field="row", problem=problem, shape=f"{len(cells)} cells", remedy=remedy)
-
     def read_update(
         self, row: Row
     ) -> tuple[str, Money | None, tuple[ParsedNumber, ...], tuple[Rejection, ...]] | RefusedRow:
@@ -230,6 +211,9 @@ class RowReader:
                 ).at(row.number)
             )
             return ""
+        if formula_failed(value):
+            fatal.append(FieldRefused(_FAILED, field=field, value=value, remedy=_CORRECT_FORMULA).at(row.number))
+            return ""
         if field in ("case_ref", "account_ref") and _looks_mangled(value):
             fatal.append(
                 FieldRefused(
@@ -263,14 +247,14 @@ class RowReader:
     def _identity(self, row: Row, refused: list[Rejection]) -> str | None:
         number = self._layout.get(row.cells, "id_number")
         plain = re.sub(r"[\s\-]", "", unicodedata.normalize("NFKC", number)).upper()
-        if plain:
+        if plain and not says_nothing(number):
             problem = _identity_problem(plain)
             if problem is None:
                 return hashlib.sha256(f"id:{plain}".encode()).hexdigest()
-            remedy = "give the whole number, or clear the cell" if problem == _NO_LENGTH else _AS_TEXT
+            remedy = _AS_TEXT if "spreadsheet" in problem else "give the whole number, or clear the cell"
             refused.append(FieldRefused(problem, field="id_number", value=number, remedy=remedy).at(row.number))
         key = self._layout.get(row.cells, "person_key")
-        if key and not _looks_mangled(key):
+        if key and not _names_nobody(key):
             return hashlib.sha256(f"key:{self._client.name}:{key}".encode()).hexdigest()
         return None
 
@@ -338,7 +322,8 @@ class RowReader:
         if channel.is_debtors_own:
             return self._layout.get(row.cells, "name"), SELF
         default = "亲属" if channel is Channel.RELATIVE else "紧急联系人"
-        return _cell(row, columns.name)[:200], (relation or default)[:64]
+        name = _cell(row, columns.name)
+        return "" if says_nothing(name) or formula_failed(name) else name[:200], (relation or default)[:64]
 
     @staticmethod
     def _title(columns: NumberColumns, channel: Channel) -> str:
@@ -407,13 +392,22 @@ def _has_working_days(region: str) -> bool:
     return True
 
 
+def _names_nobody(key: str) -> bool:
+    """What stands in many rows for want of a key would make one person of them all."""
+    return _looks_mangled(key) or says_nothing(key) or formula_failed(key) or not key.strip("0 ")
+
+
 def _identity_problem(plain: str) -> str | None:
+    if formula_failed(plain):
+        return _FAILED
     if _looks_mangled(plain):
         return "a spreadsheet turned this identity number into another number"
     if len(plain) < 4 or len(plain) > 40:
         return _NO_LENGTH
     if re.fullmatch(r"\d{15}000", plain) and not _id_checksum_holds(plain):
         return "a spreadsheet cut this identity number to fifteen digits"
+    if len(set(plain)) == 1 or not any(sign.isdigit() for sign in plain):
+        return "this stands where an identity number should: it is nobody's"
     return None
 
 
@@ -433,7 +427,8 @@ def write_rejects(
     shielded with an apostrophe, which loading takes off again.
     """
     places = [place for place, title in enumerate(header) if title not in OWN_COLUMNS]
-    with path.open("w", encoding="utf-8-sig", newline="") as out:
+    partial = path.with_name(f".{path.name}.partial")  # a reader never finds half a file
+    with partial.open("w", encoding="utf-8-sig", newline="") as out:
         writer = csv.writer(out)
         writer.writerow([*OWN_COLUMNS, *(shielded(header[place]) for place in places)])
         for cells, reasons in rows:
@@ -447,6 +442,7 @@ def write_rejects(
                     *(shielded(cells[place]) if place < len(cells) else "" for place in places),
                 ]
             )
+    partial.replace(path)
 
 
 def shielded(cell: str) -> str:

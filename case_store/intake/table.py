@@ -13,36 +13,18 @@ import io
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from python_calamine import CalamineError, CalamineWorkbook, SheetVisibleEnum
-
 from case_store.intake.errors import FileUnreadable
+from case_store.intake.rows import LONGEST_CELL, Row, plain_text
+from case_store.intake.workbook import open_workbook
 
 DELIMITERS = (",", ";", "\t", "|")
 _CHUNK = 1 << 20
-_LONGEST_CELL = 4000
 _TITLE_ROWS = 30  # how far down a header may stand
 _SURELY_A_HEADER = 3  # known cells
-_WORKBOOK_ERRORS = (CalamineError, OSError, ValueError)
 _REMEDY = "save it again as CSV (UTF-8) or XLSX"
-
-
-class NumericCell(str):
-    """Text of a cell that the workbook holds as a number: a leading zero may have been lost before we saw it."""
-
-    __slots__ = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """``number`` is the line as a spreadsheet counts it (the header is 1). ``problem``: the row itself is broken."""
-
-    number: int
-    cells: tuple[str, ...]
-    problem: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +43,15 @@ class TableFile:
 
     def rows(self) -> Iterator[Row]:
         """The rows below the header; blank ones are skipped."""
-        source = _workbook_rows(self.path, self.sheet) if self.encoding is None else self._csv_rows()
+        source = self._workbook_rows() if self.encoding is None else self._csv_rows()
         for row in source:
             if row.number > self.header_row and (any(row.cells) or row.problem is not None):
                 yield row
+
+    def _workbook_rows(self) -> Iterator[Row]:
+        assert self.sheet is not None
+        with open_workbook(self.path) as book:
+            yield from book.rows(self.sheet)
 
     def _csv_rows(self) -> Iterator[Row]:
         assert self.encoding is not None
@@ -108,30 +95,32 @@ def open_table(path: Path, known_headers: Any = None) -> TableFile:
 
 
 def _open_workbook(path: Path, digest: str, size: int, known_headers: Any) -> TableFile:
-    found: list[tuple[int, str, Row, int]] = []
-    try:
-        book = CalamineWorkbook.from_path(path)
-        visible = [sheet.name for sheet in book.sheets_metadata if sheet.visible is SheetVisibleEnum.Visible]
-        for name in visible:
-            row, score = _header_of(_sheet_rows(book, name), known_headers)
+    found: list[tuple[int, str, Row]] = []
+    with open_workbook(path) as book:
+        for name in book.visible:
+            row, score = _header_of(book.rows(name), known_headers)
             if row is not None:
-                found.append((score, name, row, book.get_sheet_by_name(name).height))
-    except _WORKBOOK_ERRORS as error:
-        raise _unreadable(error) from error
-    if not found:
-        raise FileUnreadable("no visible sheet of the workbook holds anything", field="file", remedy=_REMEDY)
-    tables = [name for score, name, _, _ in found if score >= _SURELY_A_HEADER]
-    if len(tables) > 1:
-        raise FileUnreadable(
-            "more than one sheet of the workbook holds a table",
-            field="file",
-            shape=f"{len(tables)} sheets with a header",
-            remedy="save each sheet as a file of its own, or hide those that are not meant",
+                found.append((score, name, row))
+        if not found:
+            raise FileUnreadable("no visible sheet of the workbook holds anything", field="file", remedy=_REMEDY)
+        tables = [name for score, name, _ in found if score >= _SURELY_A_HEADER]
+        if len(tables) > 1:
+            raise FileUnreadable(
+                "more than one sheet of the workbook holds a table",
+                field="file",
+                shape=f"{len(tables)} sheets with a header",
+                remedy="save each sheet as a file of its own, or hide those that are not meant",
+            )
+        score, name, row = max(found, key=lambda one: one[0])
+        return TableFile(
+            path=path,
+            sha256=digest,
+            bytes=size,
+            header=row.cells,
+            header_row=row.number,
+            sheet=name,
+            lines=book.height(name),
         )
-    score, name, row, height = max(found, key=lambda one: one[0])
-    return TableFile(
-        path=path, sha256=digest, bytes=size, header=row.cells, header_row=row.number, sheet=name, lines=height
-    )
 
 
 def _header_of(rows: Iterator[Row], known_headers: Any) -> tuple[Row | None, int]:
@@ -144,7 +133,9 @@ def _header_of(rows: Iterator[Row], known_headers: Any) -> tuple[Row | None, int
         score = known_headers(row.cells) if known_headers else 0
         if score > most:
             best, most = row, score
-    return (best, most) if best is not None and most >= 2 else (first, most)
+    # A recall may have one column under its title.
+    wholly = best is not None and most == sum(1 for cell in best.cells if cell)
+    return (best, most) if best is not None and (most >= 2 or wholly) else (first, most)
 
 
 def _hash(path: Path) -> tuple[str, int, bytes, int]:
@@ -222,54 +213,8 @@ def _csv_records(text: Any, delimiter: str) -> Iterator[Row]:
             continue
         problem = None
         for cell in cells:
-            if len(cell) > _LONGEST_CELL:
+            if len(cell) > LONGEST_CELL:
                 problem = "a cell is longer than 4000 characters: a quote is probably left open"
             elif "\x00" in cell:
                 problem = "a cell holds a zero byte"
-        yield Row(number=number, cells=tuple(_plain(cell) for cell in cells), problem=problem)
-
-
-def _plain(cell: str) -> str:
-    # Spreadsheets mark a number that is text with an apostrophe, our own reject files shield = + - @ with one.
-    cell = cell.strip()
-    if len(cell) > 1 and cell[0] in "'’＇" and (cell[1] in "=+-@" or cell[1].isdecimal()):
-        return cell[1:]
-    return cell
-
-
-def _workbook_rows(path: Path, sheet: str | None) -> Iterator[Row]:
-    assert sheet is not None
-    try:
-        yield from _sheet_rows(CalamineWorkbook.from_path(path), sheet)
-    except _WORKBOOK_ERRORS as error:
-        raise _unreadable(error) from error
-
-
-def _sheet_rows(book: CalamineWorkbook, name: str) -> Iterator[Row]:
-    sheet = book.get_sheet_by_name(name)
-    if sheet.start is None:
-        return
-    # iter_rows starts with the sheet's first row, whatever the used range.
-    for number, cells in enumerate(sheet.iter_rows(), start=1):
-        yield Row(number=number, cells=tuple(_cell_text(cell) for cell in cells))
-
-
-def _unreadable(error: Exception) -> FileUnreadable:
-    return FileUnreadable(
-        f"the workbook cannot be read ({type(error).__name__})", field="file", remedy="save it again as XLSX or CSV"
-    )
-
-
-def _cell_text(cell: Any) -> str:
-    if isinstance(cell, str):
-        return _plain(cell)
-    if isinstance(cell, bool):
-        return "TRUE" if cell else "FALSE"
-    if isinstance(cell, (int, float)):
-        # Beyond 15 digits a workbook's number is no longer what was typed: leave the exponent to be refused.
-        if float(cell).is_integer() and abs(cell) < 1e15:
-            return NumericCell(int(cell))
-        return NumericCell(repr(cell) if abs(cell) < 1e15 else f"{cell:e}")
-    if isinstance(cell, (datetime, date, time)):
-        return cell.isoformat()
-    return "" if cell is None else str(cell)
+        yield Row(number=number, cells=tuple(plain_text(cell) for cell in cells), problem=problem)

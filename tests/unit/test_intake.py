@@ -17,7 +17,7 @@ from case_store.intake.errors import FieldRefused, FileUnreadable, HeaderUnknown
 from case_store.intake.money import read_money
 from case_store.intake.phone import Line, read_number, read_numbers
 from case_store.intake.placement import ParsedRow, RefusedRow, parse_placement, shielded, write_rejects
-from case_store.intake.table import NumericCell
+from case_store.intake.rows import NumericCell
 from case_store.model import Channel
 from config.settings import ClientSettings
 

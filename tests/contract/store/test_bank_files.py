@@ -83,6 +83,26 @@ async def test_a_payment_settles_the_promise_and_a_reversal_turns_it(
     assert sum(money.amount for _, money in file.paid) == 0
 
 
+async def test_a_reference_is_one_payment_and_none_lies_in_the_future(
+    store: CaseStore, tmp_path: Path, now: datetime
+) -> None:
+    """The same reference with another amount, day or case is a contradiction, not a repetition."""
+    await one_case(store, tmp_path, now)
+    day = now.date()
+    head = "案件号,流水号,还款金额,还款日期\n"
+    await load(store, tmp_path, now, FileKind.PAYMENTS, f"{head}A1,P1,300,{day}\n")
+    tomorrow = day + timedelta(days=2)
+    report = await load(
+        store,
+        tmp_path,
+        now,
+        FileKind.PAYMENTS,
+        f"{head}A1,P1,300.00,{day}\nA1,P1,30,{day}\nA1,P1,300,{day - timedelta(days=1)}\nA1,P2,5,{tomorrow}\n",
+    )
+    assert (report.taken, report.already) == (0, 1)
+    assert [(one.row, one.field) for one in report.rejected] == [(3, "amount"), (4, "paid_on"), (5, "paid_on")]
+
+
 async def test_full_payment_ends_the_case_and_its_reversal_opens_it_again(
     store: CaseStore, tmp_path: Path, now: datetime
 ) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
@@ -23,8 +26,10 @@ from api.passwords import csrf_token, new_token, token_hash
 from api.store_house import house_over
 from case_store.store import CaseStore
 from case_store.views import Role
+from case_store.workflow import CaseEvent, OutcomeCode
 from config.clock import ShiftedClock
-from config.settings import Settings
+from config.settings import Settings, load_settings
+from dialer.followup import follow_up_over
 from tests.sample_house import START, password_hash
 
 PLACEMENT = "案件编号,姓名,欠款金额,币种,本人手机\nXY-1,王小明,1234.50,CNY,13800138000\n"
@@ -322,3 +327,68 @@ def test_bank_files_results_and_vetting_on_the_command_line(
     barred = said("agent", "withdraw-vetting", "li.na", "--kind", "credit-record", "--reason", "a default was found")
     assert (barred["withdrawn"], barred["missing"]) == (2, ["credit-record", "rules-training"])
     assert run(["agent", "withdraw-vetting", "li.na", "--kind", "credit-record", "--reason", " "]) == 2
+
+
+def test_approvals_on_the_command_line_take_a_second_person_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ONRECORD_STORE__URL", f"sqlite+aiosqlite:///{tmp_path}/store.db")
+    monkeypatch.setenv("ONRECORD_CLIENTS", '[{"name": "bank"}]')
+    monkeypatch.setattr("api.agent_commands._password", lambda: "a long enough password")
+
+    def said(*words: str) -> dict[str, Any]:
+        assert run([*words, "--json"]) == 0
+        spoken: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return spoken
+
+    def refused(*words: str) -> tuple[str, str]:
+        assert run([*words, "--json"]) == 2
+        spoken = capsys.readouterr()
+        assert spoken.out == ""
+        error = json.loads(spoken.err)["error"]
+        assert error["remedy"]
+        return error["error_id"], error["field"]
+
+    (tmp_path / "march.csv").write_text(PLACEMENT, encoding="utf-8")
+    said("import", "march.csv", "--client", "bank")
+    for name, role in (("li.na", "collector"), ("wu", "team_leader"), ("he", "compliance"), ("root", "admin")):
+        said("agent", "add", name, "--role", role)
+    assert said("approvals")["orders"] == []
+
+    async def ask(outcome: OutcomeCode, by: str, amount: str | None = None) -> str:
+        store = await CaseStore.open(f"sqlite+aiosqlite:///{tmp_path}/store.db")
+        try:
+            event = CaseEvent(
+                outcome=outcome, at=datetime.now(UTC), by=by, amount=Decimal(amount) if amount is not None else None
+            )
+            (line,) = await store.cases.list()
+            await follow_up_over(store, load_settings()).entered(line.case.id, event)
+            return line.case.id
+        finally:
+            await store.close()
+
+    case_id = asyncio.run(ask(OutcomeCode.WAIVER_ASKED, "wu", "200"))
+    (waiver,) = said("approvals", "--kind", "waiver", "--case", case_id)["orders"]
+    assert (waiver["asked_by"], waiver["details"]["amount"]) == ("wu", "200")
+    assert refused("approvals", "approve", "wo_none", "--as", "he") == ("unknown-order", "order")
+    assert refused("approvals", "approve", waiver["id"], "--as", "nobody") == ("may-not-decide", "--as")
+    assert refused("approvals", "approve", waiver["id"], "--as", "li.na") == ("may-not-decide", "--as")
+    assert refused("approvals", "approve", waiver["id"], "--as", "root") == ("may-not-decide", "--as")
+    assert refused("approvals", "approve", waiver["id"], "--as", "wu") == ("approval-by-same-person", "by")
+    assert len(said("approvals")["orders"]) == 1, "what was refused changed nothing"
+    done = said("approvals", "approve", waiver["id"], "--as", "he", "--note", "hardship seen")
+    assert (done["state"], done["asked_by"], done["decided_by"]) == ("approved", "wu", "he")
+    assert said("approvals")["orders"] == []
+    assert said("approvals", "--state", "approved")["orders"][0]["approved_by"] == "he"
+    assert refused("approvals", "refuse", waiver["id"], "--as", "he")[1] == "order"
+    out = said("results", "march", "--out", "results.csv")
+    assert out["cases"] == 1
+    assert "1034.50" in (tmp_path / "results.csv").read_text(encoding="utf-8-sig"), "1234.50 less what was waived"
+    asyncio.run(ask(OutcomeCode.VISIT_ORDER, "he"))
+    (visit,) = said("approvals")["orders"]
+    assert said("approvals", "refuse", visit["id"], "--as", "wu")["next_action"]["owner"] == "team-leader"
+    assert run(["approvals"]) == 0
+    assert "No order is asked" in capsys.readouterr().out
+    checked = said("verify")
+    assert (checked["failures"], checked["audit_entries"] >= 2) == ([], True)

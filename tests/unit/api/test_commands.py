@@ -43,6 +43,22 @@ def test_import_says_what_went_in_and_writes_what_was_refused(tmp_path: Path, ca
     assert "XY-9999" in (tmp_path / "out.csv").read_text("utf-8-sig")
 
 
+def test_where_refused_rows_cannot_go_is_said_before_anything_is_loaded(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "march.csv").write_bytes(placement_file(2) + "XY-9,李芳,x,CNY,13800138099,\n".encode())
+    for nowhere in ("no-folder/out.csv", "."):
+        for words in (["import", "march.csv"], ["payments", "march.csv"]):
+            assert run([*words, "--client", "bank", "--rejected", nowhere, "--json"]) == 2
+            assert json.loads(capsys.readouterr().err)["error"]["field"] == "--rejected"
+    assert run(["results", "march", "--out", "no-folder/out.csv", "--json"]) == 2
+    assert json.loads(capsys.readouterr().err)["error"]["field"] == "--out"
+    assert run(["import", "march.csv", "--client", "bank", "--rejected", "out.csv", "--json"]) == 0
+    capsys.readouterr()
+    kept = (tmp_path / "out.csv").read_bytes()
+    assert run(["import", "march.csv", "--client", "bank", "--rejected", "out.csv"]) == 0
+    assert "came back then" in capsys.readouterr().out
+    assert (tmp_path / "out.csv").read_bytes() == kept, "a file under correction is not emptied"
+
+
 def test_strict_refuses_the_whole_file(tmp_path: Path, capsys: Captured) -> None:
     (tmp_path / "march.csv").write_bytes(placement_file(2) + "XY-9,李芳,x,CNY,13800138099,\n".encode())
     assert run(["import", "march.csv", "--client", "bank", "--strict"]) == 2
