@@ -236,6 +236,25 @@ def test_what_was_answered_before_agents_left_counts_for_its_half_hour() -> None
     assert budget.half_hour_room(1700.0) == 1.0
 
 
+def test_lively_times_are_known_from_calm_ones_and_keep_more_room() -> None:
+    random = np.random.default_rng(8)
+    calm, lively = SwitchingRate(1.0, 10.0), SwitchingRate(1.0, 10.0)
+    for second in range(7200):
+        for rate, factor in ((calm, 1.0), (lively, (0.5, 1.5)[second // 1200 % 2])):
+            exposure = 0.08 / rate.rate
+            rate.observe(float(random.poisson(exposure * factor)), exposure, 1.0)
+    assert calm.lively < 0.25
+    assert lively.lively > 0.6
+    rooms = []
+    for rate in (calm, lively):
+        budget = Budget(0.028)
+        budget.expect(137.0, rate.lively)
+        for _ in range(4):
+            budget.dropped(10.0)
+        rooms.append(budget.half_hour_room(11.0))
+    assert rooms[0] > rooms[1] > 0.0
+
+
 @pytest.mark.parametrize(("answers", "most"), [(100, 6), (140, 8), (460, 27), (1500, 90)])
 def test_room_is_gone_before_six_in_a_hundred_are_dropped(answers: int, most: int) -> None:
     budget = Budget(0.028)
