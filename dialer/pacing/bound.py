@@ -25,11 +25,14 @@ from config.errors import BadInput
 Grid = NDArray[np.float64]
 _Result = TypeVar("_Result")
 SWEEPS = 20  # between two pauses
+_MOST_SWEEPS = 200_000
+_PRICES = 14  # tried side by side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MarkovFloor:
-    """The problem. ``merged``: talk and wrap-up as one exponential of their summed mean (for many agents)."""
+    """The problem. ``merged``: talk and wrap-up as one exponential of their summed mean (for many agents).
+    ``most``: calls that may ring at once; None: far more than are ever worth it."""
 
     agents: int
     answer_rate: float
@@ -38,6 +41,7 @@ class MarkovFloor:
     wrap: float = 15.0
     abandonment: float = 0.03
     merged: bool = False
+    most: int | None = None
 
     def __post_init__(self) -> None:
         if self.agents < 1 or self.agents > 1000:
@@ -56,7 +60,8 @@ class MarkovFloor:
         return self.talk + self.wrap
 
     def most_ringing(self) -> int:
-        """Far more calls than are ever worth ringing at once."""
+        if self.most is not None:
+            return self.most
         calls = self.agents * self.ring / self.service / self.answer_rate
         return math.ceil(2.0 * calls + 6.0 * math.sqrt(calls) + 6.0 / math.sqrt(self.answer_rate) + 6.0)
 
@@ -101,26 +106,27 @@ class _Problem:
         self.after = np.zeros(self.shape)
 
     def step(self, value: Grid, reward: Grid) -> Grid:
-        """One step of the value after the maximisation, in units of the uniformised clock."""
+        """One step of the value after the maximisation, in units of the uniformised clock. Both may have a first axis
+        of prices."""
         out: Grid = self.stays * value + reward
-        out[:-1, :, 1:] += self.to_served[:-1, :, 1:] * value[1:, :, :-1]
-        out[:, :, 1:] += self.to_lost[:, :, 1:] * value[:, :, :-1]
+        out[..., :-1, :, 1:] += self.to_served[:-1, :, 1:] * value[..., 1:, :, :-1]
+        out[..., 1:] += self.to_lost[:, :, 1:] * value[..., :-1]
         if self.merged:
-            out[1:] += self.to_talked[1:] * value[:-1]
+            out[..., 1:, :, :] += self.to_talked[1:] * value[..., :-1, :, :]
         else:
-            out[1:, :-1] += self.to_talked[1:] * value[:-1, 1:]
-            out[:, 1:] += self.to_wrapped[:, 1:] * value[:, :-1]
+            out[..., 1:, :-1, :] += self.to_talked[1:] * value[..., :-1, 1:, :]
+            out[..., 1:, :] += self.to_wrapped[:, 1:] * value[..., :-1, :]
         return out
 
     def solve(
-        self, price: float, start: Grid, tolerance: float, most: int = 200_000
+        self, price: float, start: Grid, tolerance: float
     ) -> Generator[None, None, tuple[float, Grid, Grid, int]]:
         """Pauses every 20 sweeps, so that a running floor can have it done a little at a time."""
         reward = np.where(self.possible, (self.busy + price * self.credit) / self.pace, 0.0)
         value = start
         mask = self.possible
         tight = tolerance / self.pace
-        for iteration in range(1, most + 1):
+        for iteration in range(1, _MOST_SWEEPS + 1):
             after = self.step(value, reward)
             best = np.maximum.accumulate(after[:, :, ::-1], axis=2)[:, :, ::-1]
             if iteration % SWEEPS == 0:
@@ -130,9 +136,31 @@ class _Problem:
                     return high * self.pace, best - best[0, 0, 0], after, iteration
                 yield
             value = best - best[0, 0, 0]
-        raise BadInput(
-            "the iteration did not settle", field="tolerance", remedy="Allow a larger tolerance or fewer agents"
-        )
+        raise _unsettled()
+
+    def solve_many(self, prices: Grid, tolerance: float) -> Generator[None, None, tuple[Grid, Grid]]:
+        """``solve`` for several prices side by side (gains, values of placing), where arrays are so small that the sweep
+        costs more than what it sweeps over."""
+        reward = np.where(self.possible, (self.busy + prices[:, None, None, None] * self.credit) / self.pace, 0.0)
+        value: Grid = np.zeros((len(prices), *self.shape))
+        tight = tolerance / self.pace
+        for iteration in range(1, _MOST_SWEEPS + 1):
+            after = self.step(value, reward)
+            best = np.maximum.accumulate(after[..., ::-1], axis=-1)[..., ::-1]
+            if iteration % SWEEPS == 0:
+                change = (best - value)[:, self.possible]
+                high = change.max(axis=1)
+                if float((high - change.min(axis=1)).max()) < tight:
+                    return high * self.pace, after
+                yield
+            value = best - best[:, :1, :1, :1]
+        raise _unsettled()
+
+
+def _unsettled() -> BadInput:
+    return BadInput(
+        "the iteration did not settle", field="tolerance", remedy="Allow a larger tolerance or fewer agents"
+    )
 
 
 def solve_bound(floor: MarkovFloor, *, tolerance: float = 2e-5, prices: int = 24) -> Solution:
@@ -190,18 +218,28 @@ def search(floor: MarkovFloor, *, tolerance: float, prices: int = 24) -> Generat
     )
 
 
-def policy_search(
-    floor: MarkovFloor, price: float, *, tolerance: float = 1e-4
-) -> Generator[None, None, NDArray[np.int64]]:
-    """``policy_at`` that pauses every 20 sweeps."""
+def policy_at(floor: MarkovFloor, price: float, *, tolerance: float = 1e-4) -> NDArray[np.int64]:
+    """``ring_up_to`` at one price (utilisation-seconds a drop)."""
     problem = _Problem(floor)
-    _, _, after, _ = yield from problem.solve(price, np.zeros(problem.shape), tolerance)
+    _, _, after, _ = finish(problem.solve(price, np.zeros(problem.shape), tolerance))
     return ring_up_to(after)
 
 
-def policy_at(floor: MarkovFloor, price: float, *, tolerance: float = 1e-4) -> NDArray[np.int64]:
-    """``ring_up_to`` at one price (utilisation-seconds a drop)."""
-    return finish(policy_search(floor, price, tolerance=tolerance))
+def neighbours(
+    floor: MarkovFloor, *, tolerance: float, between: float
+) -> Generator[None, None, tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """``ring_up_to`` at a price a little below the optimum's and a little above (ratio ``between`` to it), for a floor of
+    a few agents; pauses every 20 sweeps. Prices are tried side by side: far apart first, then near the best."""
+    problem = _Problem(floor)
+    scale = floor.service / floor.agents
+    logs: NDArray[Any] = np.linspace(math.log(0.02), math.log(200.0), _PRICES)
+    gains, _ = yield from problem.solve_many(np.exp(logs) * scale, 4.0 * tolerance)
+    best, reach = float(logs[int(np.argmin(gains))]), float(logs[1] - logs[0])
+    steps = math.ceil(reach / math.log(between)) + 1
+    logs = best + math.log(between) * np.arange(-steps, steps + 1)
+    gains, after = yield from problem.solve_many(np.exp(logs) * scale, tolerance)
+    at = min(max(int(np.argmin(gains)), 1), len(logs) - 2)
+    return ring_up_to(after[at - 1]), ring_up_to(after[at + 1])
 
 
 def ring_up_to(after: NDArray[Any]) -> NDArray[np.int64]:

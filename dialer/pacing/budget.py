@@ -20,14 +20,16 @@ _STEP_AGENTS = 10.0  # more agents answer more: smaller steps
 _FEWER = 4.0
 _BALANCE = 4.0  # drops of debt that bring the aim to its floor, up to 10 agents; more agents drop in larger clusters
 _HIGHEST = 0.5  # threshold
-AIM = 0.98  # of the target: keeps what is realised under it
+AIM = 0.96  # of the target: keeps what is realised under it
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
 _TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
 _WINDOW = 1800.0
+_MINUTE = 60.0
 _WINDOW_LEAST = 4.0  # drops; fewer say nothing
-_WINDOW_SOFT = 0.4  # the last part of it in which risk shrinks
-_WINDOW_SHARE = 1.9  # of the target; the half-hour's answers times it is what may be dropped in it
+_WINDOW_SHARE = 2.14  # of the target: the share of a half-hour's answers that is never to be passed (6% for 2.8%)
+_SPARE, _SPARE_LIVELY = 0.3, 1.1  # kept free below it, in standard deviations of so many drops; more where rates jump
+_SOFT, _SOFT_LIVELY = 0.7, 0.4  # and in so many below that risk shrinks
 
 
 class Budget:
@@ -45,10 +47,11 @@ class Budget:
         self._happened = _PRIOR_DROPS * math.sqrt(math.sqrt(max(1.0, _TRUSTED / target)))
         self._least_debt = max(1.0, _BALANCE * math.sqrt(min(1.0, target / _TRUSTED)))
         self._debt = self._least_debt
-        self._recent: deque[tuple[float, bool]] = deque()
-        self._recent_drops = 0
-        self._begun: float | None = None
-        self._most_answers = math.inf  # in half an hour, with the agents there are
+        self._minutes: deque[list[int]] = (
+            deque()
+        )  # number of the minute, answers and drops in it, of the last half-hour
+        self._most_answers = 0.0  # in half an hour, with the agents there are; 0 until told
+        self._lively = 0.5
 
     @property
     def threshold(self) -> float:
@@ -70,10 +73,11 @@ class Budget:
         self._happened = max(self._happened, self._predicted * (1.0 + 0.5 / max(1.0, agents)))
         self.log_threshold = math.log(min(_HIGHEST, self.target * (1.5 + min(2.0, 6.0 / max(1.0, agents)))))
 
-    def can_answer(self, half_hour: float) -> None:
+    def expect(self, half_hour: float, lively: float) -> None:
         """So many customers the agents who are there can talk to in half an hour: when half of them leave, what was
-        answered before they did lets nobody drop more."""
-        self._most_answers = half_hour
+        answered before they did lets nobody drop more. ``lively``: how surely answer rates jump, 0 to 1: a jump drops
+        several at once, for which room must be kept."""
+        self._most_answers, self._lively = half_hour, lively
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -83,20 +87,19 @@ class Budget:
         fade = math.exp(-risk / _MEMORY_DROPS)
         self._predicted *= fade
         self._happened *= fade
-        self._remember(at, False)
+        self._remember(at, 1, 0)
 
     def placed(self, at: float, chance: float, risk: float, agents: float) -> None:
         """A call left: it will spend ``risk`` with probability ``chance``. Steering by what is placed, not by
-        what came of it half a minute later, keeps the threshold from swinging. While the half-hour's guard holds
-        risk back nothing is learnt: the threshold would climb and let a storm loose when the guard lets go."""
+        what came of it half a minute later, keeps the threshold from swinging. The more the half-hour's guard holds
+        risk back the less is learnt: the threshold would climb and let a storm loose when the guard lets go."""
         self._debt = self._least_debt * (
             agents / _STEP_AGENTS if agents > _STEP_AGENTS else min(_FEWER, _STEP_AGENTS / max(1.0, agents))
         )
-        if self.half_hour_room(at) < 1.0:
-            return
+        room = self.half_hour_room(at)
         worth = max(self.threshold, self.aim())
         move = min(1.0, max(-1.5, (self.aim() - self.calibration * risk) / worth))
-        step = _STEP * (1.0 + agents / _STEP_AGENTS) ** -0.75 * chance
+        step = _STEP * (1.0 + agents / _STEP_AGENTS) ** -0.75 * chance * room
         lowest, highest = math.log(self.target) - 5.0, math.log(_HIGHEST)
         self.log_threshold = min(highest, max(lowest, self.log_threshold + step * move))
 
@@ -104,30 +107,39 @@ class Budget:
         self.drops += 1
         self.balance -= 1.0
         self._happened += 1.0
-        self._remember(at, True)
+        self._remember(at, 0, 1)
 
     def half_hour_room(self, now: float) -> float:
-        """1 while the last half-hour is well within what it may have, falling to 0 when it has had all: then only
-        calls without risk are placed."""
-        self._forget(now)
-        if self._recent_drops < _WINDOW_LEAST / 2.0:
-            return 1.0
-        answers: float = len(self._recent) - self._recent_drops
-        elapsed = max(300.0, min(_WINDOW, now - (self._begun if self._begun is not None else now)))
-        answers = min(answers * _WINDOW / elapsed, self._most_answers)
-        may = max(_WINDOW_LEAST, _WINDOW_SHARE * self.target * answers)
-        return min(1.0, max(0.0, (may - self._recent_drops) / (_WINDOW_SOFT * may)))
+        """1 while every half-hour that is not over yet is well within what it may have, falling to 0 when one has had all:
+        then only calls without risk are placed. One that began some minutes ago has what was answered since, and what the
+        agents who are there can still answer."""
+        answers = drops = 0
+        room = 1.0
+        for minute, answered, dropped in reversed(self._minutes):
+            left = minute * _MINUTE + _WINDOW - now
+            if left <= 0.0:
+                break
+            answers += answered
+            drops += dropped
+            if dropped and drops > 1:
+                room = min(room, self._room(drops, answers + left / _WINDOW * self._most_answers))
+        return room
 
-    def _remember(self, at: float, drop: bool) -> None:
-        if self._begun is None:
-            self._begun = at
-        self._recent.append((at, drop))
-        self._recent_drops += drop
-        self._forget(at)
+    def _room(self, drops: int, answers: float) -> float:
+        limit = _WINDOW_SHARE * self.target * answers
+        spread = math.sqrt(limit)
+        may = max(_WINDOW_LEAST, limit - (_SPARE + _SPARE_LIVELY * self._lively) * spread)
+        return min(1.0, max(0.0, (may - drops) / max(1.0, (_SOFT + _SOFT_LIVELY * self._lively) * spread)))
 
-    def _forget(self, now: float) -> None:
-        while self._recent and self._recent[0][0] < now - _WINDOW:
-            self._recent_drops -= self._recent.popleft()[1]
+    def _remember(self, at: float, answers: int, drops: int) -> None:
+        minute = math.floor(at / _MINUTE)
+        if self._minutes and self._minutes[-1][0] == minute:
+            self._minutes[-1][1] += answers
+            self._minutes[-1][2] += drops
+            return
+        self._minutes.append([minute, answers, drops])
+        while self._minutes[0][0] * _MINUTE < at - _WINDOW:
+            self._minutes.popleft()
 
     def as_record(self) -> dict[str, Any]:
         return {
@@ -139,9 +151,9 @@ class Budget:
             "debt": self._debt,
             "predicted": self._predicted,
             "happened": self._happened,
-            "recent": [list(one) for one in self._recent],
-            "begun": self._begun,
-            "most_answers": self._most_answers if math.isfinite(self._most_answers) else None,
+            "minutes": [list(one) for one in self._minutes],
+            "most_answers": self._most_answers,
+            "lively": self._lively,
         }
 
     @classmethod
@@ -150,10 +162,7 @@ class Budget:
         made.log_threshold, made.balance = record["log_threshold"], record["balance"]
         made.answers, made.drops = record["answers"], record["drops"]
         made._predicted, made._happened = record["predicted"], record["happened"]
-        made._recent = deque((at, bool(drop)) for at, drop in record["recent"])
-        made._recent_drops = sum(drop for _, drop in made._recent)
+        made._minutes = deque(list(one) for one in record["minutes"])
         made._debt = record["debt"]
-        made._begun = record["begun"]
-        if record["most_answers"] is not None:
-            made._most_answers = record["most_answers"]
+        made._most_answers, made._lively = record["most_answers"], record["lively"]
         return made

@@ -44,11 +44,11 @@ _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting rea
 _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
 HALF_HOUR = 1800.0
-_BUSY = 0.9  # of the agents' time that may be counted on
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
 _CAUTION = 0.6  # how much likelier an answer is taken to be where all agents come at once
 _DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
+_NEW_SECONDS = 20.0  # so long an agent is a newcomer
 _USUAL_IDLE, _USUAL_SWING = 1.5, 2.5  # more than are free on average: one or two, and so many standard deviations
 _USUAL_SECONDS = 300.0  # over which that average is taken
 _FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
@@ -104,6 +104,7 @@ class HazardPacer:
         self._answer_exposure = self._talk_exposure = self._answer_seconds = self._talk_seconds = 0.0
         self._agents = 1.0
         self._usual_idle = 0.0
+        self._joined = 0.0
         self._returns = 1.0  # share of agents who get ready after wrap-up instead of going away
         self._fresh = 0.0
         self._tables: Tables | None = None
@@ -131,7 +132,7 @@ class HazardPacer:
         if exact is not None:
             most, limit, nobody = min(most, exact), math.inf, False
         before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
-        swell = 1.0 + (_CAUTION + _DOUBTED * self._doubt) * self._crowd(fixed, view.agents)
+        swell = self._swell(view, fixed)
         if swell > 1.0 and exact is None:
             before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
         risks = [] if nobody else odds.risks(fixed, free, before, new, tables.weights, most, limit)
@@ -162,14 +163,22 @@ class HazardPacer:
             },
         )
 
-    def _crowd(self, fixed: int, agents: int) -> float:
-        """The share of those who are free that is more than the usual few, 0 to 1: a shift begins, a break ends. Such
-        moments are when answer rates jump as well, and calls for all of them at once would be answered before the jump
-        is seen; a part of them a few seconds later costs little."""
+    def _swell(self, view: FloorView, fixed: int) -> float:
+        """How much likelier than learnt answers are taken to be: for what is not known of them (much just after a jump,
+        little in calm times), and for the share of those who are free that is more than the usual few, or has just come: a
+        shift begins, a break ends. Such moments are when answer rates jump as well, and calls for all of them at once would
+        be answered before the jump is seen; a part of them a few seconds later costs little."""
+        if view.agents <= MOST_AGENTS:
+            return 1.0
+        doubt = self._doubt
         usual = self._usual_idle + _USUAL_SWING * math.sqrt(self._usual_idle) + _USUAL_IDLE
-        if fixed <= usual or agents <= MOST_AGENTS:
-            return 0.0
-        return (fixed - usual) / fixed * min(1.0, (agents - MOST_AGENTS) / MOST_AGENTS)
+        more = max(fixed - usual, min(float(fixed), self._newcomers(view.agents)))
+        crowd = more / fixed * min(1.0, (view.agents - MOST_AGENTS) / MOST_AGENTS) if more > 0.0 else 0.0
+        return 1.0 + doubt + (_CAUTION + _DOUBTED * doubt) * crowd
+
+    def _newcomers(self, agents: int) -> float:
+        """Agents who came within the last seconds, since the last sample included."""
+        return self._joined + max(0.0, agents - self._agents) if self._last_sample is not None else 0.0
 
     def _exact_place(self, view: FloorView, room: float) -> int | None:
         """What the optimum of a small floor without memory places; None where it is not known or does not apply."""
@@ -298,11 +307,14 @@ class HazardPacer:
 
     def _sampled(self, event: Sample) -> None:
         view = event.view
+        passed = 1.0 if self._last_sample is None else event.at - self._last_sample
+        before = self._agents if self._last_sample is not None else 0.0
         self._agents = float(view.agents)
+        self._joined = self._joined * math.exp(-passed / _NEW_SECONDS) + max(0.0, self._agents - before)
         if self._last_sample is None and view.agents:
             self._budget.begin(self._agents)
-        self._budget.can_answer(_BUSY * view.agents * HALF_HOUR / (self._talk_mean + self._wrap.scale))
-        passed = 1.0 if self._last_sample is None else event.at - self._last_sample
+        busy = max(0.0, self._agents - self._usual_idle)
+        self._budget.expect(busy * HALF_HOUR / (self._talk_mean + self._wrap.scale), self._chance.lively)
         self._consider_optimum(view, passed)
         self._last_sample = event.at
         self._usual_idle += min(1.0, passed / _USUAL_SECONDS) * (view.idle - self._usual_idle)
@@ -404,6 +416,7 @@ class HazardPacer:
             "agents": self._agents,
             "returns": self._returns,
             "usual_idle": self._usual_idle,
+            "joined": self._joined,
             "talk_ends": self._talk_ends,
         }
 
@@ -424,7 +437,7 @@ class HazardPacer:
         made._placed = {key: _Dial(*dial) for key, *dial in record["placed"]}
         made._last_sample, made._expected = record["last_sample"], record["expected"]
         made._agents, made._returns = record["agents"], record["returns"]
-        made._usual_idle = record["usual_idle"]
+        made._usual_idle, made._joined = record["usual_idle"], record["joined"]
         made._answer_exposure, made._talk_exposure = record["answer_exposure"], record["talk_exposure"]
         made._answers, made._talk_ends = record["answers"], record["talk_ends"]
         return made

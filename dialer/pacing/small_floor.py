@@ -13,16 +13,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dialer.pacing.bound import MarkovFloor, policy_search, search
+from dialer.pacing.bound import MarkovFloor, neighbours
 
 MOST_AGENTS = 5
-_SLICE = 12  # pauses of 20 sweeps a sample: some 3 ms
+_SLICE = 3  # pauses of 20 sweeps a sample: 2 to 11 ms
 _PRICE_STEP = 1.2  # between the optimum's price and its neighbours'
 _TOLERANCE = 2e-4  # of utilisation
 _FINE, _COARSE = math.log(1.06), math.log(1.12)
@@ -120,7 +120,7 @@ def _rounded(value: float, step: float, before: _Key | None, place: int) -> int:
 
 def _floor(key: _Key) -> MarkovFloor:
     agents, chance, ring, talk, wrap, aim = key
-    return MarkovFloor(
+    floor = MarkovFloor(
         agents=agents,
         answer_rate=min(0.98, math.exp(chance * _FINE)),
         ring=math.exp(ring * _COARSE),
@@ -128,10 +128,10 @@ def _floor(key: _Key) -> MarkovFloor:
         wrap=math.exp(wrap * _COARSE),
         abandonment=math.exp(aim * _COARSE),
     )
+    usual = agents * floor.ring / floor.service / floor.answer_rate  # calls that must ring to keep all of them busy
+    return replace(floor, most=math.ceil(3.0 * usual + 3.0 * math.sqrt(usual)) + 5 + agents)
 
 
 def _solve(floor: MarkovFloor) -> Generator[None, None, _Pair]:
-    found = yield from search(floor, tolerance=_TOLERANCE)
-    freer = yield from policy_search(floor, found.price / _PRICE_STEP, tolerance=_TOLERANCE)
-    stricter = yield from policy_search(floor, found.price * _PRICE_STEP, tolerance=_TOLERANCE)
+    freer, stricter = yield from neighbours(floor, tolerance=_TOLERANCE, between=_PRICE_STEP)
     return _Pair(floor.agents, freer, stricter)

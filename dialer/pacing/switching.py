@@ -18,9 +18,9 @@ _LOW, _HIGH = math.log(0.003), math.log(8.0)  # answers per call at chance 0.5; 
 _LOGS = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)
 _RATES = np.exp(_LOGS)
 _SQUARES = _RATES * _RATES
-_JUMP = 0.6  # standard deviation of a jump, of the logarithm: halved and doubled are common
-_EACH_SECONDS = 1200.0  # a jump is expected so often in lively times
-_EACH_EVENTS = 100.0  # but no oftener than this: with few events one would see jumps in noise
+_JUMP = 0.9  # standard deviation of a jump, of the logarithm: halved and doubled are common, three times as much is no wonder
+_EACH_SECONDS = 600.0  # a jump is expected so often in lively times
+_EACH_EVENTS = 50.0  # but no oftener than this: with few events one would see jumps in noise
 _CALM = 0.02  # of it in calm times
 _TURN = 1.0 / 800.0  # of calm times turning lively or back, an event
 _DRIFT = 2e-6  # variance of the logarithm, an event
@@ -43,6 +43,11 @@ class SwitchingRate:
         self.rate = float(belief @ _RATES)
         square = float(belief @ _SQUARES)
         self.doubt = math.sqrt(max(0.0, square / (self.rate * self.rate) - 1.0))
+
+    @property
+    def lively(self) -> float:
+        """How surely these are times in which the rate jumps, 0 to 1."""
+        return float(self._belief[1].sum())
 
     def observe(self, events: float, exposure: float, seconds: float) -> None:
         """So many events in so much exposure and time, since the last call."""

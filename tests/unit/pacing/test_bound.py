@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from config.errors import BadInput
-from dialer.pacing.bound import MarkovFloor, policy_at, solve_bound
+from dialer.pacing.bound import MarkovFloor, finish, neighbours, policy_at, solve_bound
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,26 @@ def test_a_dearer_drop_means_fewer_calls() -> None:
     cheap, dear = policy_at(floor, 5.0), policy_at(floor, 500.0)
     assert (dear <= cheap).all()
     assert dear[0, 0, 0] >= 3  # three idle agents: three calls cost nothing
+
+
+@pytest.mark.parametrize(("agents", "rate", "target"), [(1, 0.15, 0.028), (3, 0.5, 0.01), (4, 0.3, 0.001)])
+def test_prices_side_by_side_find_the_neighbours_of_the_optimum(agents: int, rate: float, target: float) -> None:
+    floor = MarkovFloor(agents=agents, answer_rate=rate, abandonment=target)
+    price = solve_bound(floor, tolerance=1e-4).price
+    below, above = policy_at(floor, price / 1.5), policy_at(floor, price * 1.5)
+    freer, stricter = finish(neighbours(floor, tolerance=1e-4, between=1.2))
+    t, w, _ = np.indices(freer.shape)
+    possible = t + w <= agents
+    assert (stricter <= freer)[possible].all()
+    assert (freer <= below)[possible].all()
+    assert (above <= stricter)[possible].all()
+
+
+def test_a_cap_on_ringing_calls_that_is_never_reached_changes_nothing() -> None:
+    floor = MarkovFloor(agents=2, answer_rate=0.3, abandonment=0.028)
+    capped = MarkovFloor(agents=2, answer_rate=0.3, abandonment=0.028, most=14)
+    assert floor.most_ringing() > 14
+    assert solve_bound(capped).gain == pytest.approx(solve_bound(floor).gain, abs=2e-4)
 
 
 @pytest.mark.parametrize("wrong", [{"agents": 0}, {"answer_rate": 0.0}, {"abandonment": 2.0}, {"talk": -1.0}])

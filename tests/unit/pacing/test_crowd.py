@@ -55,3 +55,20 @@ def test_a_handful_of_agents_is_no_crowd() -> None:
     record = learned(4)
     for ringing in (0, 4, 8):
         assert placed(record, crowd(4, ringing), 0.0) == placed(record, crowd(4, ringing), 4.0)
+
+
+def test_newcomers_are_a_crowd_for_some_seconds() -> None:
+    """Five of ten come back from a break: idle agents like any others, but fewer calls leave for them at once."""
+    record = {**learned(10), "usual_idle": 5.0}
+
+    def after(*views: FloorView) -> int:
+        pacer = HazardPacer.from_record(record)
+        for second, view in enumerate(views):
+            pacer.observe(Sample(1800.0 + second, view))
+        return sum(pacer.decide(crowd(10, ringing), 1800.0 + len(views)).place for ringing in range(0, 40, 4))
+
+    stayed = after(*[FloorView(idle=10)] * 120)
+    back = after(*[FloorView(idle=5)] * 118, FloorView(idle=10))
+    settled = after(*[FloorView(idle=5)] * 10, *[FloorView(idle=10)] * 110)
+    assert back < settled
+    assert settled == stayed

@@ -204,14 +204,66 @@ def test_a_switching_rate_goes_on_from_its_record() -> None:
     assert (other.rate, other.doubt) == (rate.rate, rate.doubt)
 
 
-def test_half_the_agents_may_drop_half_as_many() -> None:
-    budget = Budget(0.028)
-    for second in range(1500):
+def dropping(budget: Budget, since: int, until: int, every: int) -> None:
+    """An answer every ten seconds, one in ``every`` is dropped."""
+    for number, second in enumerate(range(since, until, 10)):
         budget.answered(float(second), 0.02)
-        if second % 38 == 0:
+        if number % every == every - 1:
             budget.dropped(float(second))
-    free = budget.half_hour_room(1500.0)
-    budget.can_answer(750.0)
-    assert budget.half_hour_room(1500.0) < free
+
+
+def test_the_agents_who_are_left_say_what_may_still_be_dropped() -> None:
+    budget = Budget(0.028)
+    budget.expect(180.0, 0.5)
+    dropping(budget, 0, 600, every=10)
+    full = budget.half_hour_room(600.0)
+    budget.expect(60.0, 0.5)  # most of them leave
+    assert budget.half_hour_room(600.0) < full
     again = Budget.from_record(json.loads(json.dumps(budget.as_record())))
-    assert again.half_hour_room(1500.0) == budget.half_hour_room(1500.0)
+    assert again.half_hour_room(600.0) == budget.half_hour_room(600.0)
+
+
+def test_what_was_answered_before_agents_left_counts_for_its_half_hour() -> None:
+    """The half-hour that is nearly over has its answers already: those who leave take no room from it."""
+    budget = Budget(0.028)
+    budget.expect(1800.0, 0.5)
+    for second in range(1700):
+        budget.answered(float(second), 0.02)
+        if second < 200 and second % 8 == 0:
+            budget.dropped(float(second))  # 25 at its beginning, of 1,700
+    assert budget.half_hour_room(1700.0) == 1.0
+    budget.expect(300.0, 0.5)
+    assert budget.half_hour_room(1700.0) == 1.0
+
+
+def test_lively_times_are_known_from_calm_ones_and_keep_more_room() -> None:
+    random = np.random.default_rng(8)
+    calm, lively = SwitchingRate(1.0, 10.0), SwitchingRate(1.0, 10.0)
+    for second in range(7200):
+        for rate, factor in ((calm, 1.0), (lively, (0.5, 1.5)[second // 1200 % 2])):
+            exposure = 0.08 / rate.rate
+            rate.observe(float(random.poisson(exposure * factor)), exposure, 1.0)
+    assert calm.lively < 0.25
+    assert lively.lively > 0.6
+    rooms = []
+    for rate in (calm, lively):
+        budget = Budget(0.028)
+        budget.expect(137.0, rate.lively)
+        for _ in range(4):
+            budget.dropped(10.0)
+        rooms.append(budget.half_hour_room(11.0))
+    assert rooms[0] > rooms[1] > 0.0
+
+
+@pytest.mark.parametrize(("answers", "most"), [(100, 6), (140, 8), (460, 27), (1500, 90)])
+def test_room_is_gone_before_six_in_a_hundred_are_dropped(answers: int, most: int) -> None:
+    budget = Budget(0.028)
+    for number in range(answers):
+        budget.answered(number * 1799.0 / answers, 0.02)
+    rooms = [budget.half_hour_room(1799.0)]
+    while budget.drops < most:
+        budget.dropped(1799.0)
+        rooms.append(budget.half_hour_room(1799.0))
+    assert rooms[0] == 1.0
+    assert rooms == sorted(rooms, reverse=True)
+    assert rooms[-1] == 0.0
