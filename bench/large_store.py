@@ -245,13 +245,14 @@ def _statements(its: Writer, cases: int) -> Iterator[tuple[str, str]]:
             f"{state} actions",
             (
                 "INSERT INTO next_actions (id, case_id, action, earliest, latest, owner, escalation, reason_en, reason_zh, number_id,"
-                " state, set_at, ended_at, look_at)"
+                " state, set_at, ended_at, look_at, redial_of, redial_at)"
                 f" SELECT {key('act', f'{n} + {(2 - back) * cases}')}, {case},"
                 " CASE s.n % 10 WHEN 0 THEN 'call-debtor' WHEN 1 THEN 'redial' ELSE 'sweep' END,"
-                f" {at(f'{_NOW_SECONDS} - {back * 2} * 86400 - 86400 - s.n % 1000')}, {latest},"
+                f" {at(_opened(back))}, {latest},"
                 " CASE WHEN s.n % 1000 = 0 THEN 'team-leader' WHEN s.n % 10 = 0 THEN 'collector' ELSE 'dialer' END, 'D+3',"
                 f" 'Every permitted number is tried once', '对每个可拨号码首催一次', {key('num', f'{n} * 3')}, '{state}',"
-                f" {now}, {ended}, {latest if back == 0 else 'NULL'} FROM {one}"
+                f" {now}, {ended}, {latest if back == 0 else 'NULL'},"
+                f" CASE s.n % 10 WHEN 1 THEN {placement} END, CASE s.n % 10 WHEN 1 THEN {at(_opened(back))} END FROM {one}"
             ),
         )
     yield (
@@ -364,6 +365,11 @@ def _calls_of(
             f" SELECT {key('ver', place)}, {attempt}, {case}, {number}, 'camp_old', {at}, {yes} FROM {one}"
         ),
     )
+
+
+def _opened(back: int) -> str:
+    """When the window of a case's action opened, in seconds."""
+    return f"{_NOW_SECONDS} - {back * 2} * 86400 - 86400 - s.n % 1000"
 
 
 def _amount(its: Writer, amount: int) -> str:

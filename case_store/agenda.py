@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from case_store import redials
 from case_store.database import Database, Unit
 from case_store.model import NextAction, StoredAction
-from case_store.tables import CALL_BACK, LIVE, REDIAL, cases, next_actions, sweep_cases
+from case_store.tables import LIVE, cases, next_actions
 from config.identity import new_id
 
 
@@ -86,67 +87,32 @@ class Agenda:
 
     async def claim_due(
         self,
+        campaign_id: str,
         node: str,
         now: datetime,
         *,
-        owner: str = "dialer",
         limit: int = 100,
         lease: timedelta = timedelta(minutes=2),
-        campaign_id: str | None = None,
         call_backs: bool = False,
     ) -> tuple[StoredAction, ...]:
-        """Take due actions for this node; another node gets them again when the lease runs out.
-
-        ``campaign_id``: only redials (they name their number) of cases that this campaign works; with ``call_backs``
-        the agreed call-backs of those cases instead, whoever owns them.
+        """Take due redials (they name their number) of the cases a campaign works; another node gets them again when the
+        lease runs out. ``call_backs``: the agreed call-backs of those cases instead, whoever owns them.
         """
-        query = (
-            select(next_actions)
-            .where(
-                next_actions.c.state == LIVE,
-                next_actions.c.earliest <= now,
-                next_actions.c.claimed_until.is_(None) | (next_actions.c.claimed_until < now),
-            )
-            .order_by(next_actions.c.earliest, next_actions.c.id)
-            .limit(limit)
-        )
-        if not call_backs:
-            query = query.where(next_actions.c.owner == owner)
-        if campaign_id is not None:
-            query = _of_campaign(query, campaign_id, CALL_BACK if call_backs else REDIAL)
+        kind = redials.CALL_BACK if call_backs else redials.REDIAL
         async with self._database.write() as unit:
-            rows = (await unit.connection.execute(query.with_for_update(skip_locked=True, of=next_actions))).all()
-            await unit.connection.execute(
-                update(next_actions)
-                .where(next_actions.c.id.in_([row.id for row in rows]))
-                .values(claimed_by=node, claimed_until=now + lease)
-            )
+            rows = await redials.claim(unit, kind, campaign_id, node, now, now + lease, limit=limit)
         return tuple(as_action(row) for row in rows)
 
     async def rest(self, action_id: str, until: datetime) -> None:
         """Let nobody claim an action before ``until``: the policy says when, or the line is busy."""
         async with self._database.write() as unit:
-            await unit.connection.execute(
-                update(next_actions)
-                .where(next_actions.c.id == action_id, next_actions.c.state == LIVE)
-                .values(claimed_until=until)
-            )
+            await redials.rest(unit, action_id, until)
 
     async def next_redial(self, campaign_id: str, now: datetime) -> datetime | None:
         """When the next redial or call-back of a campaign's cases may be claimed; None: there is none. Not before ``now``."""
-        ahead = []
         async with self._database.read() as connection:
-            for action in (CALL_BACK, REDIAL):
-                query = select(next_actions.c.earliest, next_actions.c.claimed_until).where(
-                    next_actions.c.state == LIVE
-                )
-                if action is REDIAL:
-                    query = query.where(next_actions.c.owner == "dialer")
-                query = _of_campaign(query, campaign_id, action)
-                query = query.order_by(next_actions.c.earliest, next_actions.c.id).limit(50)
-                rows = (await connection.execute(query)).all()
-                ahead += [max(row.earliest, row.claimed_until or row.earliest, now) for row in rows]
-        return min(ahead, default=None)
+            first = await redials.first_due(connection, campaign_id)
+        return None if first is None else max(first, now)
 
     async def to_look_at(self, now: datetime, *, limit: int = 200) -> tuple[str, ...]:
         """Cases in which the clock alone changes something by ``now``, the longest waiting first."""
@@ -187,14 +153,6 @@ class Agenda:
             query = query.where(next_actions.c.id > after)
         async with self._database.read() as connection:
             return tuple(as_action(row) for row in await connection.execute(query))
-
-
-def _of_campaign(query: Any, campaign_id: str, action: Any) -> Any:
-    # Asked a case at a time: a planner must start from the few redials (call-backs), not from the many cases of the campaign.
-    works_it = select(sweep_cases.c.case_id).where(
-        sweep_cases.c.campaign_id == campaign_id, sweep_cases.c.case_id == next_actions.c.case_id
-    )
-    return query.where(next_actions.c.action == action, works_it.exists())
 
 
 async def live_action(connection: AsyncConnection, case_id: str) -> StoredAction | None:
@@ -242,7 +200,9 @@ async def set_action(
         state="live",
         set_at=now,
     )
-    await unit.connection.execute(insert(next_actions).values(**action_row(stored), look_at=look_at))
+    await unit.connection.execute(
+        insert(next_actions).values(**action_row(stored), look_at=look_at, **redials.dialed(action))
+    )
     unit.emit(
         "action.set",
         now,

@@ -50,8 +50,6 @@ IN_FLIGHT: list[ColumnElement[str]] = [
     literal_column("'answered'"),
 ]
 LIVE: ColumnElement[str] = literal_column("'live'")
-REDIAL: ColumnElement[str] = literal_column("'redial'")
-CALL_BACK: ColumnElement[str] = literal_column("'call-back'")
 CLAIMED: ColumnElement[str] = literal_column("'claimed'")
 REFUSED: ColumnElement[str] = literal_column("'refused'")
 _IN_FLIGHT_SQL = text("state IN ('booked', 'dialing', 'answered')")
@@ -619,6 +617,9 @@ next_actions = Table(
     Column("claimed_by", String(64)),
     Column("claimed_until", Instant),
     Column("look_at", Instant),
+    # A redial or call-back: the placement whose campaigns dial it, and from when it may be claimed (``case_store.redials``).
+    Column("redial_of", String(40)),
+    Column("redial_at", Instant),
     _one_of("state", ("live", "done", "replaced", "cancelled"), "state"),
     CheckConstraint("earliest <= latest", name="window"),
     CheckConstraint("(state = 'live') = (ended_at IS NULL)", name="live_or_ended"),
@@ -654,20 +655,15 @@ next_actions = Table(
         )
         for edge in ("earliest", "latest")
     ),
-    # Few of the live actions are redials: asking for the due ones must not read the others.
+    # Few of the live actions are dialed: each placement's queue of them, by the time they may be claimed.
     Index(
         "ix_next_actions_redial",
-        "earliest",
+        "redial_of",
+        "action",
+        "redial_at",
         "id",
-        sqlite_where=text("state = 'live' AND action = 'redial'"),
-        postgresql_where=text("state = 'live' AND action = 'redial'"),
-    ),
-    Index(
-        "ix_next_actions_call_back",
-        "earliest",
-        "id",
-        sqlite_where=text("state = 'live' AND action = 'call-back'"),
-        postgresql_where=text("state = 'live' AND action = 'call-back'"),
+        sqlite_where=text("state = 'live' AND redial_of IS NOT NULL"),
+        postgresql_where=text("state = 'live' AND redial_of IS NOT NULL"),
     ),
     # When the clock alone changes something: the scheduler reads only the head of it.
     Index(

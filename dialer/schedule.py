@@ -73,7 +73,7 @@ class Scheduler:
         found = await self.call_backs(campaign_id, limit)
         if len(found) < limit:
             due = await self._store.agenda.claim_due(
-                self._node, self._clock.now(), owner="dialer", limit=limit - len(found), campaign_id=campaign_id
+                campaign_id, self._node, self._clock.now(), limit=limit - len(found)
             )
             found += await self._dialable(campaign_id, due)
         return found
@@ -81,7 +81,7 @@ class Scheduler:
     async def call_backs(self, campaign_id: str, limit: int) -> list[Redial]:
         """Agreed call-backs whose minute has come, whoever they belong to, claimed for this node."""
         due = await self._store.agenda.claim_due(
-            self._node, self._clock.now(), limit=limit, campaign_id=campaign_id, call_backs=True
+            campaign_id, self._node, self._clock.now(), limit=limit, call_backs=True
         )
         return await self._dialable(campaign_id, due)
 

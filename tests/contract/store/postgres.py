@@ -1,16 +1,20 @@
-"""A PostgreSQL of the tests' own, from Debian's package, as an unprivileged user, on a socket in a temporary folder."""
+"""A PostgreSQL of the tests' (and benches') own, from Debian's package, as an unprivileged user, on a socket in a folder."""
 
 from __future__ import annotations
 
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+# A throw-away server: what it holds need not outlive a power cut.
+FOR_TESTS = ("fsync=off", "full_page_writes=off", "max_connections=120", "deadlock_timeout=200ms")
 
 
 def _bin() -> Path:
@@ -21,39 +25,36 @@ def _bin() -> Path:
 
 
 class Postgres:
-    def __init__(self, folder: Path, run: list[str]) -> None:
+    def __init__(self, folder: Path, run: list[str], process: int) -> None:
         self.folder = folder
+        self.process = process
         self._run = run
 
-    def sql(self, statement: str) -> None:
-        subprocess.run(
-            [
-                *self._run,
-                str(_bin() / "psql"),
-                "-h",
-                str(self.folder),
-                "-U",
-                "onrecord",
-                "-d",
-                "postgres",
-                "-qc",
-                statement,
-            ],
-            check=True,
-            capture_output=True,
-        )
+    def sql(self, statement: str) -> str:
+        """What the statement prints, bare."""
+        psql = [str(_bin() / "psql"), "-h", str(self.folder), "-U", "onrecord", "-d", "postgres", "-qAtc", statement]
+        return subprocess.run([*self._run, *psql], check=True, capture_output=True, text=True, cwd="/").stdout.strip()
+
+    def url(self, name: str) -> str:
+        return f"postgresql+psycopg://onrecord@/{name}?host={self.folder}"
 
     def database(self, template: str = "template1") -> str:
         """The URL of a fresh database."""
         name = f"t_{uuid.uuid4().hex[:12]}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
-        return f"postgresql+psycopg://onrecord@/{name}?host={self.folder}"
+        return self.url(name)
 
 
 @contextmanager
-def postgres_server() -> Iterator[Postgres]:
-    """initdb refuses root, so as root the server runs as Debian's postgres (or nobody)."""
-    folder = Path(tempfile.mkdtemp(prefix="onrecord-pg-", dir="/tmp"))
+def postgres_server(
+    settings: Sequence[str] = FOR_TESTS, *, kept: Path | None = None, locale: str = "C"
+) -> Iterator[Postgres]:
+    """``kept``: a folder that stays, with what an earlier server left in it; without, all goes when the server stops.
+
+    initdb refuses root, so as root the server runs as Debian's postgres (or nobody).
+    """
+    folder = kept or Path(tempfile.mkdtemp(prefix="onrecord-pg-", dir="/tmp"))
+    folder.mkdir(parents=True, exist_ok=True)
     run: list[str] = []
     if os.geteuid() == 0:
         account = next(name for name in ("postgres", "nobody") if _exists(name))
@@ -63,32 +64,24 @@ def postgres_server() -> Iterator[Postgres]:
     folder.chmod(0o755)
     data = folder / "data"
     try:
-        subprocess.run(
-            [
-                *run,
-                str(_bin() / "initdb"),
-                "-D",
-                str(data),
-                "-U",
-                "onrecord",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "-N",
-            ],
-            check=True,
-            capture_output=True,
-            cwd="/",
-        )
+        if not (data / "PG_VERSION").exists():
+            subprocess.run(
+                [
+                    *run,
+                    *(str(_bin() / "initdb"), "-D", str(data), "-U", "onrecord"),
+                    *("-A", "trust", "-E", "UTF8", f"--locale={locale}", "-N"),
+                ],
+                check=True,
+                capture_output=True,
+                cwd="/",
+            )
         with (folder / "log").open("wb") as log:
             server = subprocess.Popen(
                 [
                     *run,
                     str(_bin() / "postgres"),
-                    *("-D", str(data), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"),
-                    *("-c", "max_connections=120", "-c", "full_page_writes=off", "-c", "deadlock_timeout=200ms"),
+                    *("-D", str(data), "-k", str(folder), "-c", "listen_addresses="),
+                    *(word for setting in settings for word in ("-c", setting)),
                 ],
                 stdout=subprocess.DEVNULL,
                 stderr=log,
@@ -96,12 +89,13 @@ def postgres_server() -> Iterator[Postgres]:
             )
         try:
             _await_ready(folder, run, server)
-            yield Postgres(folder, run)
+            yield Postgres(folder, run, server.pid)
         finally:
-            server.terminate()
-            server.wait(20)
+            server.send_signal(signal.SIGINT)  # a fast shutdown: whoever is still connected is sent away
+            server.wait(120)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exists(account: str) -> bool:

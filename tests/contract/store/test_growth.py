@@ -50,7 +50,7 @@ async def test_no_statement_of_the_daily_work_scans_a_table_that_grows(tmp_path:
         await store.outcomes.file(candidate.case_id)
     await store.agenda.due(now)
     await store.agenda.overdue(now)
-    await store.agenda.claim_due("n1", now)
+    await store.agenda.claim_due(campaign.id, "n1", now)
     await store.cases.list(placement_id=report.placement_id)
     await store.calls.list()
     await store.events.read_after(3)

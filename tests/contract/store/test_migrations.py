@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from case_store.database import Database
-from case_store.tables import campaign_days, metadata
+from case_store.tables import campaign_days, metadata, next_actions
 from tests.contract.store.postgres import Postgres
 
 MIGRATIONS = Path(__file__).parents[3] / "case_store" / "migrations"
@@ -45,6 +45,14 @@ ROWS: tuple[tuple[str, dict[str, Any]], ...] = (
     (
         "campaigns",
         {"id": "camp_1", "name": "c", "kind": "sweep", "mode": "progressive", "state": "running", "created_at": AT, "settings": "{}"},
+    ),
+    (
+        "next_actions",
+        {
+            "id": "act_1", "case_id": "case_1", "action": "redial", "earliest": AT, "latest": AT, "owner": "dialer",
+            "reason_en": "again", "reason_zh": "再拨", "number_id": "num_1", "state": "live", "set_at": AT,
+            "claimed_by": "n1", "claimed_until": AT + timedelta(hours=9),
+        },
     ),
     (
         "attempts",
@@ -126,6 +134,9 @@ async def test_data_of_every_version_comes_up_to_today(empty_url: str, start: st
         days = (await connection.execute(select(campaign_days))).all()
         counted = [("camp_1", AT.date(), 1, 0, 0)] if start < "0008" else []
         assert [tuple(day) for day in days] == counted, "calls of before are in the campaign's totals"
+        redial = (await connection.execute(select(next_actions.c.redial_of, next_actions.c.redial_at))).one()
+        waits = ("plc_1", AT + timedelta(hours=9)) if start < "0010" else (None, None)
+        assert tuple(redial) == waits, "redials of before wait in their placement's queue"
     await today.close()
 
 
