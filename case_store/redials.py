@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import case, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from case_store.database import Unit
@@ -38,14 +38,10 @@ async def claim(
     for first, placement_id in sorted(heads):
         if first > now or len(rows) >= limit:
             break
-        # A case of the placement that this campaign does not work is left to those that do.
-        works_it = select(sweep_cases.c.case_id).where(
-            sweep_cases.c.campaign_id == campaign_id, sweep_cases.c.case_id == next_actions.c.case_id
-        )
         queue = (
             select(next_actions)
             .where(*_queue(kind), next_actions.c.redial_of == placement_id, next_actions.c.redial_at <= now)
-            .where(works_it.exists())
+            .where(_worked_by(campaign_id))
             .order_by(next_actions.c.redial_at, next_actions.c.id)
             .limit(limit - len(rows))
             .with_for_update(skip_locked=True, of=next_actions)
@@ -81,12 +77,23 @@ async def first_due(connection: AsyncConnection, campaign_id: str) -> datetime |
 async def _heads(connection: AsyncConnection, kind: str, campaign_id: str) -> list[tuple[datetime, str]]:
     """(when its first may be claimed, placement) of each placement of the campaign that has one: an index's head each."""
     first = (
-        select(func.min(next_actions.c.redial_at))
-        .where(*_queue(kind), next_actions.c.redial_of == campaign_placements.c.placement_id)
+        select(next_actions.c.redial_at)
+        .where(*_queue(kind), next_actions.c.redial_of == campaign_placements.c.placement_id, _worked_by(campaign_id))
+        .order_by(next_actions.c.redial_at, next_actions.c.id)
+        .limit(1)
         .scalar_subquery()
     )
     query = select(first, campaign_placements.c.placement_id).where(campaign_placements.c.campaign_id == campaign_id)
     return [(at, placement_id) for at, placement_id in await connection.execute(query) if at is not None]
+
+
+def _worked_by(campaign_id: str) -> Any:
+    """A case of the placement that this campaign does not work is left to those that do; it must not wait for it either."""
+    return (
+        select(sweep_cases.c.case_id)
+        .where(sweep_cases.c.campaign_id == campaign_id, sweep_cases.c.case_id == next_actions.c.case_id)
+        .exists()
+    )
 
 
 def _queue(kind: str) -> list[Any]:
