@@ -87,7 +87,7 @@ class CaseIn(_Shape):
     id: Name
     time_zone: str
     entrusted_at: Moment
-    balance: Annotated[Amount, Field(gt=0)]
+    balance: Annotated[Amount, Field(gt=0, max_digits=18, decimal_places=4)]  # as the store keeps it
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "CNY"
     debt: Name = "debt"
     address_region: str | None = None
@@ -205,6 +205,10 @@ def _read(path: Path) -> object:
             shape=f"{error.msg} at line {error.lineno}, column {error.colno}",
             remedy="correct the syntax there",
         ) from None
+    except ValueError:  # of int: more than 4,300 digits
+        raise BadReplay(
+            "holds a number that is too long", field="FILE", shape="thousands of digits", remedy=SCHEMA
+        ) from None
     except RecursionError:
         raise BadReplay("is nested too deeply", field="FILE", shape="brackets", remedy=SCHEMA) from None
 
@@ -281,6 +285,13 @@ def _check(file: ReplayFile) -> None:
             remedy="use ISO 3166: CN, US-CA, GB",
         )
     _known(lambda: Calendar(file.calendar.region), "calendar.region", file.calendar.region)
+    if both := file.calendar.holidays & file.calendar.working_days:
+        raise BadReplay(
+            f"{min(both)} is a holiday, too",
+            field="calendar.working_days",
+            shape="a day",
+            remedy="keep it in one of both",
+        )
     for index, name in enumerate(file.policy.sets):
         _known(lambda name=name: load_set(name), f"policy.sets.{index}", name)
     if case.term_ends_on is not None and case.term_ends_on < local_day(case.entrusted_at, zone(case.time_zone)):

@@ -19,10 +19,10 @@ from tests.contract.store import world
 async def test_plain_digests_are_keyed_and_the_same_person_is_still_found(
     store: CaseStore, tmp_path: Path, now: datetime
 ) -> None:
-    await world.load(store, tmp_path, now, world.case_line("A1", person="SAME-ONE", mobile="13800138000"))
+    await world.load(store, tmp_path, now, world.case_line("A1", person="SAME-0001", mobile="13800138000"))
     key = keyed_by(house_key(tmp_path / "keys" / "identity.key"))
     path = tmp_path / "second.csv"
-    path.write_text(world.HEADER + world.case_line("A2", person="SAME-ONE", mobile="13800138001"), encoding="utf-8")
+    path.write_text(world.HEADER + world.case_line("A2", person="SAME-0001", mobile="13800138001"), encoding="utf-8")
     await store.placements.load(parse_placement(path, world.BANK), now, identity=key)
     debtors = {line.case.debtor_person_id for line in await store.cases.list()}
     assert len(debtors) == 1

@@ -52,8 +52,8 @@ async def test_one_call_at_a_time_to_a_person_over_cases_and_campaigns(
         store,
         tmp_path,
         now,
-        world.case_line("A1", person="SAME-ONE", mobile="13800138000"),
-        world.case_line("A2", person="SAME-ONE", mobile="13800138001"),
+        world.case_line("A1", person="SAME-0001", mobile="13800138000"),
+        world.case_line("A2", person="SAME-0001", mobile="13800138001"),
         world.case_line("B1", mobile="13800138000"),
     )
     first, second = [await world.sweep_of(store, report, now, name) for name in ("one", "two")]
@@ -98,7 +98,7 @@ async def test_caps_hold_exactly_when_many_book_the_same_person(
 ) -> None:
     """50 bookers on five nodes, one person over 5 cases, a cap of 7: seven attempts, never eight."""
     cap, store = 7, nodes[0]
-    lines = [world.case_line(f"A{n}", person="SAME-ONE", mobile=f"1380013800{n}") for n in range(5)]
+    lines = [world.case_line(f"A{n}", person="SAME-0001", mobile=f"1380013800{n}") for n in range(5)]
     report = await world.load(store, tmp_path, now, *lines)
     campaign = await world.sweep_of(store, report, now)
     candidates = []
@@ -320,8 +320,8 @@ async def test_a_promise_stops_the_sweep_and_replaces_the_action_in_one_step(
         store,
         tmp_path,
         now,
-        world.case_line("A1", person="SAME-ONE", mobile="13800138000", relative="13900139000"),
-        world.case_line("A2", person="SAME-ONE", mobile="13800138001"),
+        world.case_line("A1", person="SAME-0001", mobile="13800138000", relative="13900139000"),
+        world.case_line("A2", person="SAME-0001", mobile="13800138001"),
     )
     campaign = await world.sweep_of(store, report, now)
     (candidate,) = await store.sweep.claim(campaign.id, 1, "n1", now)

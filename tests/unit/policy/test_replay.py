@@ -99,6 +99,8 @@ def test_a_number_found_by_the_look_up_is_swept() -> None:
         (("case",), [], "case"),
         (("calendar",), {"region": "XX"}, "calendar.region"),
         (("calendar",), {"holidays": ["1772412000"]}, "calendar.holidays.0"),
+        (("calendar",), {"holidays": ["2026-03-03"], "working_days": ["2026-03-03"]}, "calendar.working_days"),
+        (("case", "balance"), "1e400", "case.balance"),
         (("policy", "sets"), ["cn-gbt45251-2025", "cn-none"], "policy.sets.1"),
         (("policy", "opt_outs"), [{"contact": "aunt"}], "policy.opt_outs.0.contact"),
         (("policy", "opt_outs"), [{"number": "fax"}], "policy.opt_outs.0.number"),
@@ -262,7 +264,9 @@ def test_a_list_of_cases_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
 def test_unreadable_files_are_refused(tmp_path: Path) -> None:
     broken = tmp_path / "x.json"
     broken.write_text("{", encoding="utf-8")
-    for file in (broken, tmp_path / "none.json"):
+    endless = tmp_path / "y.json"
+    endless.write_text(f'{{"case": {{"balance": {"9" * 5000}}}}}', encoding="utf-8")
+    for file in (broken, endless, tmp_path / "none.json"):
         with pytest.raises(BadReplay):
             read_replay(file)
 
