@@ -22,6 +22,7 @@ from dialer.pacing.answer_chance import NumberFacts
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.ledger import Gated, Ledger
 from dialer.pacing.number_chances import NumberChances
+from dialer.pacing.remembering import Learnt
 from dialer.pacing.state import (
     Answered,
     Bridged,
@@ -46,6 +47,7 @@ _HOME = ZoneInfo("UTC")
 
 SOONEST = 0.5
 """Seconds between two decisions at least, however much happens."""
+_TEACHING = ("answered", "unanswered", "dropped", "talkended", "wrapended")
 
 
 def restore_gated(record: dict[str, Any]) -> Gated:
@@ -159,7 +161,8 @@ class FloorEar(ABC):
 
 
 class PaceSetter(FloorEar):
-    """``decide`` asks the pacer; the other verbs tell it. ``zone`` says when a day of the ledger begins."""
+    """``decide`` asks the pacer; the other verbs tell it. ``zone`` says when a day of the ledger begins; ``learnt`` is what
+    was known before (times on ``clock``'s own scale)."""
 
     def __init__(
         self,
@@ -171,14 +174,15 @@ class PaceSetter(FloorEar):
         patience: float,
         zone: ZoneInfo = _HOME,
         log: PaceLog | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         super().__init__(clock)
         self._campaign_id = campaign_id
         self._zone = zone
         self._log = log
-        self._hazard = HazardPacer(target, patience=patience)
+        self._hazard = learnt.pacer if learnt is not None else HazardPacer(target, patience=patience)
         self._gated = Gated(self._hazard, Ledger(limit), self.today)
-        self._chances = NumberChances()
+        self._chances = learnt.chances if learnt is not None else NumberChances()
         self._log_begun = False
         self._next_sample = 0.0
         self._news = asyncio.Event()
@@ -202,6 +206,16 @@ class PaceSetter(FloorEar):
     def ledger_open(self) -> bool:
         """Whether the 30-day account lets calls leave that nobody is reserved for."""
         return self.last is None or self.last.why.get("binding") != "ledger"
+
+    @property
+    def learnt(self) -> Learnt:
+        """What is known by now."""
+        return Learnt(self._hazard, self._chances)
+
+    @property
+    def outcomes(self) -> int:
+        """How much was seen that teaches: calls that came to something, talks and wrap-ups that ended."""
+        return sum(self.counts[kind] for kind in _TEACHING)
 
     def load_ledger(self, days: Iterable[tuple[int, int, int]]) -> None:
         """(ordinal day, answered, abandoned) of the last 30 days, over all nodes; the greater count of a day stands."""
