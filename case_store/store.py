@@ -23,6 +23,7 @@ from case_store.jobs import Jobs
 from case_store.ledger import Ledger
 from case_store.outcomes import Outcomes
 from case_store.owed import OwedOutcomes
+from case_store.pacing_memory import PacingMemories
 from case_store.payments import Payments
 from case_store.people import People
 from case_store.placements import Placements
@@ -43,6 +44,7 @@ class CaseStore:
         self.recordings = Recordings(database)
         self.outcomes = Outcomes(database)
         self.owed = OwedOutcomes(database)
+        self.pacing = PacingMemories(database)
         self.agenda = Agenda(database)
         self.events = EventLog(database)
         self.people = People(database)

@@ -538,6 +538,18 @@ owed_outcomes = Table(
     Column("since", Instant, nullable=False),
 )
 
+# What a campaign's pacer learnt on a node, as its own text: figures of calls, nothing of anybody called.
+pacing_memories = Table(
+    "pacing_memories",
+    metadata,
+    Column("campaign_id", String(40), ForeignKey("campaigns.id"), primary_key=True),
+    Column("node", String(64), primary_key=True),
+    Column("kept_at", Instant, nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+
 promises = Table(
     "promises",
     metadata,

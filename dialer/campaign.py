@@ -7,7 +7,7 @@ and reserves at the answer; preview shows a ready agent one case at a time; manu
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -27,6 +27,7 @@ from dialer.dialing import Dialing, DialPlan, Paced
 from dialer.floor import Agent, AgentState, Floor
 from dialer.gates import GateFacts, explain, room
 from dialer.number_facts import HISTORY, carrier_of, number_facts
+from dialer.pace_memory import PaceMemory
 from dialer.pace_setter import KINDEST_RING, PaceSetter
 from dialer.pacing.state import Pace
 from dialer.preview import PreviewDesk
@@ -58,7 +59,8 @@ class CampaignRunner:
         floor: Floor,
         trunks: int,
         mode: Mode = Mode.PROGRESSIVE,
-        make_pace_setter: Callable[[], PaceSetter],
+        make_pace_setter: Callable[[], Awaitable[PaceSetter]],
+        memory: PaceMemory,
         preview: PreviewDesk | None = None,
         scheduler: Scheduler | None = None,
         zone: ZoneInfo = _UTC,
@@ -74,6 +76,7 @@ class CampaignRunner:
         self._floor = floor
         self._trunks = trunks
         self._make_pace_setter = make_pace_setter
+        self._memory = memory
         self._preview = preview
         self._wake = asyncio.Event()
         self._scheduler = scheduler
@@ -105,6 +108,7 @@ class CampaignRunner:
         self.state = CampaignState.RUNNING
         while self.state is CampaignState.RUNNING:
             placed = await self.step()
+            await self.keep_learnt()
             if placed == 0:
                 standing, redial_at = await self._slow_facts()
                 if standing.finished:
@@ -113,6 +117,7 @@ class CampaignRunner:
                 idle = len(self._switchboard) == 0 and standing.claimed == 0
                 if standing.finished and idle and redial_at is None:
                     self.state = CampaignState.FINISHED
+                    await self.keep_learnt(at_once=True)
                     await self._store.sweep.change(self.campaign_id, self._clock.now(), state="finished")
                     return
                 resting = standing.ready == 0 and not _due(redial_at, self._clock.now())
@@ -127,6 +132,7 @@ class CampaignRunner:
         self.state = CampaignState.PAUSED
         if self._preview is not None:
             await self._preview.withdraw_all(self.campaign_id)
+        await self.keep_learnt(at_once=True)
         await self._store.sweep.change(self.campaign_id, self._clock.now(), state="paused")
         self._wake.set()
 
@@ -205,7 +211,7 @@ class CampaignRunner:
     async def _setter(self) -> PaceSetter:
         if self.pace_setter is None:
             await asyncio.to_thread(carrier_of, "+8613800138000")  # reads the ranges of all networks
-            setter = self._make_pace_setter()
+            setter = await self._make_pace_setter()
             since = self._clock.now() - timedelta(days=30)
             days = await self._store.ledger.abandonment(self.campaign_id, since)
             setter.load_ledger((day.toordinal(), answers, drops) for day, answers, drops in days)
@@ -326,8 +332,14 @@ class CampaignRunner:
     def calls(self) -> list[CallInFlight]:
         return [call for call in self._switchboard if call.campaign_id == self.campaign_id]
 
-    def close(self) -> None:
+    async def keep_learnt(self, *, at_once: bool = False) -> None:
+        """What the pacer has learnt outlives this process: now and then while it dials, and ``at_once`` when it rests."""
         if self.pace_setter is not None:
+            await self._memory.keep(self.pace_setter.learnt, self.pace_setter.outcomes, at_once=at_once)
+
+    async def close(self) -> None:
+        if self.pace_setter is not None:
+            await self.keep_learnt(at_once=True)
             self.pace_setter.close()
 
     async def _unless_woken(self, waiting: Coroutine[None, None, None]) -> None:

@@ -44,6 +44,7 @@ from dialer.judge import judge_by
 from dialer.line_health import LineHealth
 from dialer.messages import abandonment_of, announcement_of
 from dialer.pace_log import PaceLog
+from dialer.pace_memory import PaceMemory
 from dialer.pace_setter import PaceSetter
 from dialer.pauses import short_pauses
 from dialer.policy import load_sets
@@ -242,7 +243,7 @@ class Centre:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         for runner in self.runners.values():
-            runner.close()
+            await runner.close()
         await self.engine.close()
         if self._running:
             journal, switchboard, lease, *scheduler = self._running
@@ -332,6 +333,7 @@ class Centre:
 
     def runner(self, campaign: Campaign, plan: DialPlan) -> CampaignRunner:
         dialing = self._dialings.setdefault(campaign.id, self._dialing())
+        memory = PaceMemory(store=self.store, clock=self.clock, campaign_id=campaign.id, node=self.node)
         made = CampaignRunner(
             campaign_id=campaign.id,
             plan=plan,
@@ -344,7 +346,8 @@ class Centre:
             floor=self.floor,
             trunks=len(self.settings.trunks),
             mode=Mode(campaign.mode),
-            make_pace_setter=lambda: self._pace_setter(campaign.id),
+            make_pace_setter=lambda: self._pace_setter(campaign.id, memory),
+            memory=memory,
             preview=self.preview,
             scheduler=self.scheduler if plan.redials else None,
             zone=ZoneInfo(self.settings.timezone),
@@ -365,7 +368,7 @@ class Centre:
             on_unplaced=self.call_end.unplaced,
         )
 
-    def _pace_setter(self, campaign_id: str) -> PaceSetter:
+    async def _pace_setter(self, campaign_id: str, memory: PaceMemory) -> PaceSetter:
         floor = self.settings.floor
         kept = PaceLog(floor.pace_log, campaign_id, floor.pace_log_bytes) if floor.pace_log is not None else None
         return PaceSetter(
@@ -376,6 +379,7 @@ class Centre:
             patience=floor.patience_seconds,
             zone=ZoneInfo(self.settings.timezone),
             log=kept,
+            learnt=await memory.recall(target=floor.abandonment_target, patience=floor.patience_seconds),
         )
 
     async def switch_mode(self, campaign_id: str, mode: Mode) -> Campaign:

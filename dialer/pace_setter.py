@@ -10,7 +10,6 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,9 +18,11 @@ from config.clock import Clock
 from dialer.events import LegEnded
 from dialer.floor import Agent, AgentState, Floor
 from dialer.pace_log import PaceLog
-from dialer.pacing.answer_chance import AnswerChance, NumberFacts
+from dialer.pacing.answer_chance import NumberFacts
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.ledger import Gated, Ledger
+from dialer.pacing.number_chances import NumberChances
+from dialer.pacing.remembering import Learnt
 from dialer.pacing.state import (
     Answered,
     Bridged,
@@ -46,16 +47,7 @@ _HOME = ZoneInfo("UTC")
 
 SOONEST = 0.5
 """Seconds between two decisions at least, however much happens."""
-
-_TELLING = 200  # outcomes before a number's own chance is believed
-_STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
-
-
-@dataclass(slots=True)
-class _Dial:
-    facts: NumberFacts
-    at: float
-    answered: bool | None = None
+_TEACHING = ("answered", "unanswered", "dropped", "talkended", "wrapended")
 
 
 def restore_gated(record: dict[str, Any]) -> Gated:
@@ -143,8 +135,7 @@ class FloorEar(ABC):
         self._own.discard(call.call_id)
         if call.answered_at is None:
             given_up = event.cause is HangupCause.CANCELLED
-            if not given_up:
-                self._outcome(call, answered=False)
+            self._outcome(call, answered=None if given_up else False)
             self._tell(Unanswered(self._now(), call.call_id, cancelled=given_up))
 
     def agent_moved(self, agent: Agent, old: AgentState) -> None:
@@ -158,8 +149,8 @@ class FloorEar(ABC):
         if old is AgentState.WRAP_UP:
             self._tell(WrapEnded(now, spell, returns=agent.state is AgentState.READY))
 
-    def _outcome(self, call: CallInFlight, *, answered: bool) -> None:
-        """The call rang to its end: a subclass may learn from it."""
+    def _outcome(self, call: CallInFlight, *, answered: bool | None) -> None:
+        """The call rang to its end, or was given up (None): a subclass may learn from it."""
         return
 
     @abstractmethod
@@ -170,7 +161,8 @@ class FloorEar(ABC):
 
 
 class PaceSetter(FloorEar):
-    """``decide`` asks the pacer; the other verbs tell it. ``zone`` says when a day of the ledger begins."""
+    """``decide`` asks the pacer; the other verbs tell it. ``zone`` says when a day of the ledger begins; ``learnt`` is what
+    was known before (times on ``clock``'s own scale)."""
 
     def __init__(
         self,
@@ -182,18 +174,16 @@ class PaceSetter(FloorEar):
         patience: float,
         zone: ZoneInfo = _HOME,
         log: PaceLog | None = None,
+        learnt: Learnt | None = None,
     ) -> None:
         super().__init__(clock)
         self._campaign_id = campaign_id
         self._zone = zone
         self._log = log
-        self._hazard = HazardPacer(target, patience=patience)
+        self._hazard = learnt.pacer if learnt is not None else HazardPacer(target, patience=patience)
         self._gated = Gated(self._hazard, Ledger(limit), self.today)
-        self._chances = AnswerChance()
-        self._unlearnt: dict[str, _Dial] = {}
-        self._learnt = 0
+        self._chances = learnt.chances if learnt is not None else NumberChances()
         self._log_begun = False
-        self._last_chance: float | None = None
         self._next_sample = 0.0
         self._news = asyncio.Event()
         self.last: Pace | None = None
@@ -201,8 +191,8 @@ class PaceSetter(FloorEar):
 
     @property
     def chance_of_next(self) -> float | None:
-        """Of the number dialed last: the best guess at the next in line, which is of the same list."""
-        return self._last_chance
+        """Of the numbers dialed last: the best guess at the next in line, which are of the same list."""
+        return self._chances.of_next
 
     @property
     def today(self) -> int:
@@ -216,6 +206,16 @@ class PaceSetter(FloorEar):
     def ledger_open(self) -> bool:
         """Whether the 30-day account lets calls leave that nobody is reserved for."""
         return self.last is None or self.last.why.get("binding") != "ledger"
+
+    @property
+    def learnt(self) -> Learnt:
+        """What is known by now."""
+        return Learnt(self._hazard, self._chances)
+
+    @property
+    def outcomes(self) -> int:
+        """How much was seen that teaches: calls that came to something, talks and wrap-ups that ended."""
+        return sum(self.counts[kind] for kind in _TEACHING)
 
     def load_ledger(self, days: Iterable[tuple[int, int, int]]) -> None:
         """(ordinal day, answered, abandoned) of the last 30 days, over all nodes; the greater count of a day stands."""
@@ -251,9 +251,8 @@ class PaceSetter(FloorEar):
         return pace
 
     def chance(self, facts: NumberFacts) -> float | None:
-        """That this number is answered by a person, as outcomes have taught; None while they are too few to tell."""
-        self._last_chance = self._chances.chance(facts) if self._learnt >= _TELLING else None
-        return self._last_chance
+        """That this number is answered by a person, beside 0.5 for a usual one; None while outcomes are too few to tell."""
+        return self._chances.chance(facts)
 
     async def until_due(self) -> None:
         """Until the pacer wants to be asked again: after its ``every``, or soon after an event where it asks for that."""
@@ -284,24 +283,11 @@ class PaceSetter(FloorEar):
 
     def placed_with(self, call: CallInFlight, facts: NumberFacts) -> None:
         """``placed``, of a number whose chance was asked for."""
-        self._unlearnt[call.call_id] = _Dial(facts, call.placed_mono)
+        self._chances.placed(call.call_id, facts, call.placed_mono)
         self.placed(call)
 
-    def _outcome(self, call: CallInFlight, *, answered: bool) -> None:
-        if (dial := self._unlearnt.get(call.call_id)) is not None:
-            dial.answered = answered
-        # In order of placement: networks refuse at once and people take their time, so that outcomes taken as they
-        # come would say that hardly anybody answers, and the first rush would be dropped.
-        now = self._now()
-        while self._unlearnt:
-            first = next(iter(self._unlearnt))
-            head = self._unlearnt[first]
-            if head.answered is None and now - head.at < _STUCK:
-                return
-            del self._unlearnt[first]
-            if head.answered is not None:
-                self._chances.observe(head.facts, head.answered)
-                self._learnt += 1
+    def _outcome(self, call: CallInFlight, *, answered: bool | None) -> None:
+        self._chances.ended(call.call_id, self._now(), answered=answered)
 
     def _tell(self, event: PacingEvent) -> None:
         self.counts[type(event).__name__.lower()] += 1

@@ -7,6 +7,7 @@ and learns the threshold that spends just the campaign's target. Nothing is to b
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -419,6 +420,13 @@ class HazardPacer:
             "joined": self._joined,
             "talk_ends": self._talk_ends,
         }
+
+    def snapshot(self) -> dict[str, Any]:
+        """``as_record`` of a pacer that goes on undisturbed: its tables and solutions stay, to the last digit."""
+        twin = copy.copy(self)
+        for part in ("_small", "_ring", "_silent", "_talk", "_wrap"):
+            setattr(twin, part, copy.copy(getattr(self, part)))
+        return twin.as_record()
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> HazardPacer:
