@@ -32,6 +32,11 @@ _SPARE, _SPARE_LIVELY = 0.3, 1.1  # kept free below it, in standard deviations o
 _SOFT, _SOFT_LIVELY = 0.7, 0.4  # and in so many below that risk shrinks
 
 
+def minute_of(at: float) -> int:
+    """The number of the minute, on the scale of ``at`` (seconds), in which answers and drops of a half-hour are counted."""
+    return math.floor(at / _MINUTE)
+
+
 class Budget:
     """``target`` is the share of answered calls that may be dropped, 0.0001 to 0.2."""
 
@@ -132,7 +137,7 @@ class Budget:
         return min(1.0, max(0.0, (may - drops) / max(1.0, (_SOFT + _SOFT_LIVELY * self._lively) * spread)))
 
     def _remember(self, at: float, answers: int, drops: int) -> None:
-        minute = math.floor(at / _MINUTE)
+        minute = minute_of(at)
         if self._minutes and self._minutes[-1][0] == minute:
             self._minutes[-1][1] += answers
             self._minutes[-1][2] += drops

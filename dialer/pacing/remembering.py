@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.errors import BadInput
-from dialer.pacing.budget import Budget
+from dialer.pacing.budget import Budget, minute_of
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.number_chances import USUAL, NumberChances
 from dialer.pacing.state import (
@@ -59,8 +59,7 @@ def kept(learnt: Learnt, now: float) -> str:
     for gone in ("placed", "last_sample", "expected", "answers", "talk_ends", *_EXPOSURES):
         del record[gone]
     budget = record["budget"]
-    budget["recent"] = [[round(now - at, 1), int(drop)] for at, drop in budget["recent"]]
-    budget["begun"] = None if budget["begun"] is None else now - budget["begun"]
+    budget["minutes"] = [[minute_of(now) - at, answers, drops] for at, answers, drops in budget["minutes"]]
     whole = {"version": VERSION, "pacer": record, "chances": learnt.chances.as_record()}
     try:
         return json.dumps(whole, allow_nan=False, separators=(",", ":"))
@@ -118,8 +117,8 @@ def _made(record: dict[str, Any], now: float, away: float, target: float, patien
         fresh.begin(max(1.0, pacer["agents"]))
         pacer["budget"] = fresh.as_record()
     else:
-        budget["recent"] = [[now - away - ago, bool(drop)] for ago, drop in budget["recent"]]
-        budget["begun"] = None if budget["begun"] is None else now - away - budget["begun"]
+        kept_at = minute_of(now - away)
+        budget["minutes"] = [[kept_at - ago, answers, drops] for ago, answers, drops in budget["minutes"]]
         pacer["budget"] = budget
     return Learnt(HazardPacer.from_record(pacer), NumberChances.from_record(record["chances"]))
 
@@ -135,7 +134,7 @@ def _alike(value: Any, pattern: Any) -> None:
         if pattern and len(value) != len(pattern):
             raise ValueError("more or fewer figures")
         for place, one in enumerate(value):
-            _alike(one, pattern[place] if pattern else ([0, 0] if isinstance(one, list) else 0))
+            _alike(one, pattern[place] if pattern else ([0, 0, 0] if isinstance(one, list) else 0))
     elif isinstance(pattern, bool) or not isinstance(pattern, int | float | None):
         if type(value) is not type(pattern):
             raise ValueError("another kind of value")

@@ -28,6 +28,7 @@ _TOLERANCE = 2e-4  # of utilisation
 _FINE, _COARSE = math.log(1.06), math.log(1.12)
 _MOST_ACCOUNT = 3.0  # expected drops saved or owed
 _KEPT = 400  # solutions
+_MOST_RINGING = 2000  # calls at once that a handful of agents are ever worth; figures that want more are no floor's
 
 Policy = NDArray[np.int64]
 
@@ -75,9 +76,12 @@ class SmallFloor:
         if key == self._pair_key:
             self._key, self._work = key, None
             return
+        if (floor := _floor(key)).most_ringing() > _MOST_RINGING:
+            self.begin_anew()
+            return
         if key != self._key:
             self._key, self._slices = key, 0
-            self._work = None if key in _solved else _solve(_floor(key))
+            self._work = None if key in _solved else _solve(floor)
         self._slices += 1
         if self._work is None:
             pair, slices = _solved[key]

@@ -80,3 +80,14 @@ def test_a_bad_half_hour_never_stops_calls_that_cost_nothing() -> None:
     assert pace.why["binding"] in ("half-hour guard", "risk")
     assert pace.place >= 10
     assert pacer.decide(FloorView(idle=0, talking=(10.0,) * 100), 400.0).place == 0
+
+
+def test_figures_of_no_floor_are_left_to_the_general_rule() -> None:
+    """A million calls ringing for five agents: nothing is worked on, and the account stands."""
+    floor = SmallFloor()
+    floor.account = 0.5
+    for _ in range(50):
+        floor.consider(agents=5, chance=1e-6, ring=20.0, talk=90.0, wrap=15.0, aim=0.028)
+    assert not floor.ready(5)
+    assert floor._work is None
+    assert floor.account == 0.5
