@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.workflow_measure import EXPECTED, Broken
 from bench.workflow_year import run
+from case_store.model import NumberState
 from case_store.workflow import CaseState, OutcomeCode, sweeping, transitions
 from case_store.workflow.explain import explain, explain_table
 from case_store.workflow.fold import HANDLERS
@@ -24,7 +25,7 @@ from case_store.workflow.windows import Days, Window
 from case_store.workflow.work_orders import OrderIncomplete, RegistryNotAllowed, SamePerson
 from config.errors import BadInput, Refused
 from config.settings import WorkflowSettings
-from tests.unit.workflow.bench_case import MONDAY, Bench
+from tests.unit.workflow.bench_case import MONDAY, NUMBERS, Bench
 
 THURSDAY = date(2026, 3, 5)
 
@@ -293,3 +294,25 @@ def test_any_sequence_of_reports_leaves_exactly_one_next_action_or_an_end(
         assert len(live) == (0 if bench.state.is_terminal else 1)
         if bench.state.promise is not None:
             assert len(bench.state.pending) == 1
+
+
+def test_a_retired_number_sends_the_sweep_on_the_same_day() -> None:
+    """SOP, one number invalid: go on in SOP order, D0 to D0."""
+    bench = Bench()
+    assert bench.closes().date() == MONDAY.date() + timedelta(days=2)
+    bench.say("NOT_IN_SERVICE", "work", hour=0.1).say("NOT_IN_SERVICE", "work", hour=0.2)
+    assert bench.state.number("work").state is NumberState.INVALID  # type: ignore[union-attr]  # it is on the case
+    assert (bench.next.action, bench.next.owner) == ("sweep", "dialer")
+    assert (bench.closes().date(), bench.closes().hour) == (MONDAY.date(), 22)
+
+
+def test_a_debtor_who_refuses_is_refused_on_every_own_line_whoever_is_noted_on_it() -> None:
+    noted = {"work": "the-office", "home": "the-wife"}
+    numbers = tuple(replace(each, contact_id=noted.get(each.id, each.contact_id)) for each in NUMBERS)
+    bench = Bench(numbers=numbers).say("REFUSED_CONTACT", "mobile", hour=0.1)
+    states = {each.id: each.state for each in bench.state.numbers}
+    assert [name for name, state in sorted(states.items()) if state is NumberState.BLOCKED] == [
+        "home",
+        "mobile",
+        "work",
+    ]
