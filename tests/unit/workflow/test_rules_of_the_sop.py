@@ -316,3 +316,54 @@ def test_a_debtor_who_refuses_is_refused_on_every_own_line_whoever_is_noted_on_i
         "mobile",
         "work",
     ]
+
+
+def test_own_lines_that_the_policy_refuses_are_told_to_the_leader_not_taken_for_a_lost_debtor() -> None:
+    mobile = tuple(each for each in NUMBERS if each.id == "mobile")
+    bench = Bench(numbers=mobile).say("NO_ANSWER", "mobile", hour=0.1)
+    assert bench.next.action == "redial"
+    bench.say("NUMBER_REFUSED", "mobile", hour=0.2, rule="a-cap")
+    assert "WINDOW_BLOCKED" in bench.notices()
+    assert (bench.next.action, bench.next.owner) == ("decide", "team-leader")
+    assert not bench.state.lost
+
+
+def test_what_was_to_be_done_with_a_contact_whose_number_is_gone_is_done_with_the_debtor_and_said() -> None:
+    bench = Bench().swept(but=("sister",)).say("MESSAGE_LEFT_1", "sister", hour=1)
+    assert (bench.next.action, bench.next.number_id) == ("press-again", "sister")
+    bench.say("NUMBER_INVALID", "sister", hour=2)
+    assert "REROUTED" in bench.notices()
+    assert bench.next.action == "call-debtor"
+    assert bench.window_days() == (2, 7)
+
+
+def _promised(bench: Bench, day: int, payment: str | None) -> Bench:
+    """A promise of 100 for the next day, what was paid of it in time, and its verdict a day after the grace."""
+    due = MONDAY.date() + timedelta(days=day + 1)
+    bench.say("SELF_PROMISE", "mobile", day=day, amount="100", on=due)
+    if payment is not None:
+        bench.say("PAYMENT", day=day + 1, amount=payment, on=due, payment_id=f"p{day}")
+    return bench.say("TIME_PASSED", day=day + 3)
+
+
+@pytest.mark.parametrize(("between", "owner"), [("100", "collector"), ("60", "team-leader")])
+def test_only_a_kept_promise_starts_the_count_of_broken_ones_afresh(between: str, owner: str) -> None:
+    bench = _promised(Bench(), 0, None)
+    assert (bench.next.action, bench.next.owner) == ("call-debtor", "collector")
+    bench = _promised(bench, 3, between)
+    bench = _promised(bench, 6, None)
+    assert bench.next.owner == owner
+
+
+def test_a_late_payment_turns_the_verdict_and_leaves_alone_what_was_agreed_since() -> None:
+    bench = _promised(Bench(), 0, None).say("SELF_NEGOTIATING", "mobile", day=4)
+    agreed = bench.next
+    bench.say("PAYMENT", day=5, amount="100", on=MONDAY.date() + timedelta(days=1), payment_id="late")
+    assert bench.state.broken == 0
+    assert bench.next == agreed
+
+
+def test_an_agreed_call_back_is_work_on_the_case() -> None:
+    bench = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, by="li.na", call_at=MONDAY + timedelta(days=1))
+    assert bench.next.action == "call-back"
+    assert bench.state.last_worked_at == MONDAY + timedelta(hours=1)
