@@ -367,3 +367,28 @@ def test_an_agreed_call_back_is_work_on_the_case() -> None:
     bench = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, by="li.na", call_at=MONDAY + timedelta(days=1))
     assert bench.next.action == "call-back"
     assert bench.state.last_worked_at == MONDAY + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("paid", "word"), [("60", "PARTIAL"), (None, "BROKEN")])
+def test_a_verdict_is_said(paid: str | None, word: str) -> None:
+    bench = _promised(Bench(), 0, paid)
+    (verdict,) = [notice for notice in bench.state.notices if notice.kind.value == "VERDICT"]
+    assert word in verdict.en
+    assert bench.state.settled[-1].verdict.value == f"PROMISE_{word}"
+
+
+def test_the_second_message_without_a_call_back_counts_as_one_of_little_hope() -> None:
+    """留电1 twice without a call-back → treat as 留电2."""
+    bench = Bench().swept(but=("sister",)).say("MESSAGE_LEFT_1", "sister", hour=1)
+    assert (bench.next.action, bench.window_days()) == ("press-again", (2, 7))
+    bench.say("MESSAGE_LEFT_1", "sister", day=2)
+    assert (bench.next.action, bench.window_days()) == ("contact-again", (5, 9))
+
+
+def test_a_call_back_of_the_team_is_the_dialers_and_escalates_to_nobody() -> None:
+    at = MONDAY + timedelta(days=1)
+    theirs = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, team=True, call_at=at)
+    assert (theirs.next.owner, theirs.next.agent_id, theirs.next.escalation) == ("dialer", None, None)
+    own = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, by="li.na", call_at=at)
+    assert (own.next.owner, own.next.agent_id) == ("collector", "li.na")
+    assert own.next.escalation
