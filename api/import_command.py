@@ -83,7 +83,7 @@ async def _import(
                 each=each,
             )
         if not dry_run:
-            await store.sweep.first_for(report.placement_id, report.name, SystemClock().now())
+            await store.sweep.first_for(report.placement_id, report.name, report.client, SystemClock().now())
         return report
     finally:
         await store.close()

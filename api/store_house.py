@@ -22,7 +22,7 @@ from case_store.audit import AuditLog
 from case_store.database import ping
 from case_store.floor_reading import FloorReading
 from case_store.intake.identity import house_key, keyed_by
-from case_store.intake.placement import parse_placement
+from case_store.intake.placement import parse_placement, placement_name
 from case_store.placements import ImportReport
 from case_store.reading import CaseReading, RecordingReading
 from case_store.store import CaseStore
@@ -124,7 +124,7 @@ class StoreIntake:
         self._clock = clock
 
     async def load(self, path: Path, *, name: str, client: str, dry_run: bool, strict: bool) -> IntakeReport:
-        parsed = parse_placement(path, client_of(self._settings, client), name=Path(name).stem)
+        parsed = parse_placement(path, client_of(self._settings, client), name=placement_name(Path(name)))
         report = await self._store.placements.load(
             parsed,
             self._clock.now(),
@@ -134,7 +134,7 @@ class StoreIntake:
             dry_run=dry_run,
         )
         if not dry_run:
-            await self._store.sweep.first_for(report.placement_id, report.name, self._clock.now())
+            await self._store.sweep.first_for(report.placement_id, report.name, report.client, self._clock.now())
         return intake_report(report)
 
 

@@ -99,6 +99,13 @@ class Placements:
         found = [one for one in await self.list() if placement_id in (one.id, one.name)]
         if not found:
             raise BadInput("there is no such placement", field="placement", remedy="list the placements and name one")
+        if len(found) > 1:  # one bank's cases must never go out as another's
+            raise BadInput(
+                "placements of several clients have this name",
+                field="placement",
+                shape=", ".join(f"{one.client}: {one.id}" for one in found),
+                remedy="give the id of the one that is meant",
+            )
         return found[0]
 
     async def coverage(self, placement_id: str, *, untried_limit: int = 1000) -> Coverage:

@@ -8,6 +8,7 @@ anybody's second.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -42,6 +43,7 @@ from config.identity import new_id
 CLAIM_SECONDS = 120
 _ELBOW = timedelta(seconds=5)  # how long a case steps back when its person is on another call
 _TROUBLE_PAUSE = timedelta(seconds=30)
+_LONGEST_NAME = 200
 _MAX_TROUBLES = 2  # attempts on one number that only found our trunk in trouble; then the sweep reports it as refused
 
 # What the network said about the line to us, not about the number: the attempt does not count as tried.
@@ -137,10 +139,22 @@ class Sweep:
             unit.emit("campaign.created", now, subject_id=campaign.id, name=name, mode=mode, state=state)
         return campaign
 
-    async def first_for(self, placement_id: str, name: str, now: datetime) -> Campaign:
-        """The first sweep of a placement: the campaign that has it already, or a new, paused one of its name."""
-        known = [one for one in await self.all() if placement_id in one.placement_ids]
-        return known[0] if known else await self.create(name, [placement_id], now, state="paused")
+    async def first_for(self, placement_id: str, name: str, client: str, now: datetime) -> Campaign:
+        """The first sweep of a placement: the campaign that has it already, or a new, paused one of its name.
+
+        Two banks may send ``2026-11.csv``: where the name is taken the client's stands behind it, then a number.
+        """
+        everywhere = await self.all()
+        known = [one for one in everywhere if placement_id in one.placement_ids]
+        if known:
+            return known[0]
+        taken = {one.name for one in everywhere}
+        room = _LONGEST_NAME - len(client) - 8
+        names = itertools.chain(
+            [name], (f"{name[:room]} · {client}{n}" for n in ("", *map(" {}".format, range(2, 1000))))
+        )
+        free = next((one for one in names if one not in taken), name)
+        return await self.create(free, [placement_id], now, state="paused")
 
     async def get(self, campaign_id: str) -> Campaign:
         """Raises ``UnknownCampaign``."""

@@ -103,6 +103,11 @@ class ParsedPlacement:
             )
 
 
+def placement_name(path: Path) -> str:
+    """A placement's name by its file's: what came back of it and was corrected belongs to it."""
+    return _NAME_SUFFIX.sub("", path.stem)
+
+
 def parse_placement(path: Path, client: ClientSettings, *, name: str | None = None) -> ParsedPlacement:
     """Open a placement file. Its name defaults to the file's, without ``.rejected`` and ``.corrected``.
 
@@ -111,7 +116,7 @@ def parse_placement(path: Path, client: ClientSettings, *, name: str | None = No
     mapped = set(client.columns.values())
     table = open_table(path, lambda cells: known_headers(cells) + sum(1 for cell in cells if cell in mapped))
     layout = read_layout(table.header, client.columns, client.name)
-    called = name or _NAME_SUFFIX.sub("", path.stem)
+    called = name or placement_name(path)
     if len(called) > _LONGEST_NAME:
         raise FileUnreadable(
             "the placement's name is too long",

@@ -73,11 +73,11 @@ class StreamedWorkbook:
             reader.finished.clear()
 
     def height(self, sheet: Sheet) -> int:
-        """How many rows the sheet holds, by its row ends; reads it whole once, which proves its checksum."""
-        count, tail = 0, b""
+        """How many rows the sheet holds, by its row ends (0: not told); reads it whole once, which proves its checksum."""
+        count, tail, end = 0, b"", b"</row>"
         for chunk in self._archive.chunks(sheet.part):
-            count += (tail + chunk).count(b"row>")
-            tail = chunk[-3:]
+            count += (tail + chunk).count(end)
+            tail = chunk[1 - len(end) :]
         return count
 
     def _workbook_part(self) -> str:

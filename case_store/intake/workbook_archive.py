@@ -51,9 +51,12 @@ class WorkbookArchive:
             raise WorkbookDamaged("a part that it refers to is missing")
         if found.file_size > _LARGEST_PART:
             raise WorkbookDamaged("it unpacks to more than any sheet holds")
-        with self._zip.open(found) as xml:
-            while chunk := xml.read(_CHUNK):
-                yield chunk
+        try:
+            with self._zip.open(found) as xml:
+                while chunk := xml.read(_CHUNK):
+                    yield chunk
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise WorkbookDamaged(f"it cannot be unpacked ({type(error).__name__})") from error
 
     def parsed(self, part: str, parser: expat.XMLParserType) -> Generator[None]:
         """Feed a part to a parser, piece by piece."""
@@ -67,7 +70,7 @@ class WorkbookArchive:
                 yield
             parser.Parse(b"", True)
             yield
-        except (expat.ExpatError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        except expat.ExpatError as error:
             raise WorkbookDamaged(f"its XML cannot be read ({type(error).__name__})") from error
 
     def elements(self, part: str) -> Iterator[tuple[str, dict[str, str]]]:

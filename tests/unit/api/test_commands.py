@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,6 +18,7 @@ from api.asking import Server
 from api.commands import run
 from api.doctor import setting_lines
 from api.machine_key import BadKeyFile, published, read_key
+from case_store.store import CaseStore
 from config.errors import BadInput
 from config.settings import load_settings
 from tests.sample_house import PASSWORD
@@ -41,6 +44,43 @@ def test_import_says_what_went_in_and_writes_what_was_refused(tmp_path: Path, ca
     assert said["rejected_rows"][0]["row"] == 4
     assert said["rejected_rows"][0]["remedy"]
     assert "XY-9999" in (tmp_path / "out.csv").read_text("utf-8-sig")
+
+
+def test_two_banks_may_send_files_of_one_name_and_neither_is_taken_for_the_other(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    def said(*words: str) -> dict[str, Any]:
+        assert run([*words, "--json"]) == 0
+        spoken: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return spoken
+
+    loaded = {}
+    for client in ("east", "west"):
+        (tmp_path / client).mkdir()
+        (tmp_path / client / "2026-11.csv").write_bytes(
+            placement_file(2) + f"{client}-9,李芳,1,CNY,13800138099,\n".encode()
+        )
+        loaded[client] = said("import", f"{client}/2026-11.csv", "--client", client, "--rejected", "back.csv")
+        assert said("import", f"{client}/2026-11.csv", "--client", client)["already_loaded"]
+    assert run(["results", "2026-11", "--out", "out.csv", "--json"]) == 2
+    error = json.loads(capsys.readouterr().err)["error"]
+    assert error["field"] == "placement"
+    assert loaded["west"]["placement_id"] in error["shape"]
+    assert not (tmp_path / "out.csv").exists()
+    assert said("results", loaded["west"]["placement_id"], "--out", "out.csv")["cases"] == 3
+    assert "west-9" in (tmp_path / "out.csv").read_text("utf-8-sig")
+
+    async def sweeps() -> list[tuple[str, tuple[str, ...]]]:
+        store = await CaseStore.open(load_settings().store.url)
+        try:
+            return [(one.name, one.placement_ids) for one in await store.sweep.all()]
+        finally:
+            await store.close()
+
+    assert asyncio.run(sweeps()) == [
+        ("2026-11", (loaded["east"]["placement_id"],)),
+        ("2026-11 · west", (loaded["west"]["placement_id"],)),
+    ]
 
 
 def test_where_refused_rows_cannot_go_is_said_before_anything_is_loaded(tmp_path: Path, capsys: Captured) -> None:

@@ -70,6 +70,13 @@ async def test_a_dry_run_writes_nothing_and_a_load_makes_cases(client: httpx.Asy
     assert len((await client.get("/api/v1/cases")).json()["items"]) == 3
 
 
+async def test_what_was_corrected_joins_its_placement_over_http_too(client: httpx.AsyncClient) -> None:
+    first = (await load(client, placement_file(2))).json()
+    sent = {"file": ("march.rejected.csv", placement_file(3))}
+    again = (await client.post("/api/v1/placements", params={"client": "bank"}, files=sent)).json()
+    assert (again["placement_id"], again["cases"]) == (first["placement_id"], 1)
+
+
 async def test_cases_and_their_next_actions_come_by_page_without_gap_or_repeat(client: httpx.AsyncClient) -> None:
     await load(client, placement_file(7))
     for path, key in (("/api/v1/cases", "id"), ("/api/v1/next-actions", "id")):

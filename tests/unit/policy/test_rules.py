@@ -16,7 +16,8 @@ from config.errors import InvariantBroken
 from dialer.policy import CallRequest, Purpose, available_sets, decide, first_permitted, load_sets
 from dialer.policy.load import BadPolicySet, parse_set
 from dialer.policy.regions import candidate_zones
-from dialer.policy.slots import PolicySlots, on_day
+from dialer.policy.rules import NEVER, Holds, Situation
+from dialer.policy.slots import Interval, PolicySlots, on_day, permitted_intervals
 
 CN = load_sets(("cn-gbt45251-2025", "cn-cba-2026"))
 CARRIER = load_sets(("cn-carrier",))
@@ -355,3 +356,45 @@ def test_an_unknown_set_and_a_naive_time_are_refused() -> None:
         load_sets(("cn-nothing",))
     with pytest.raises(InvariantBroken):
         decide(request(datetime(2026, 3, 2, 12, 0)), CallFacts(), CN)  # noqa: DTZ001  # the naive time is the test
+
+
+@pytest.mark.parametrize(("day", "allowed"), [(1, False), (2, True), (3, True), (4, True), (5, False)])
+def test_agreed_hours_hold_from_their_first_day_to_their_last(day: int, allowed: bool) -> None:
+    agreed = AgreedHours(
+        person_id="debtor", opens=time(6), closes=time(8), begins=date(2026, 3, 2), ends=date(2026, 3, 4)
+    )
+    early = datetime(2026, 3, day, 6, 30, tzinfo=SHANGHAI)
+    assert decide(request(early), CallFacts(agreed_hours=(agreed,)), CN).allowed is allowed
+
+
+@pytest.mark.parametrize(("person", "e164"), [("sister", None), ("debtor", "+862162345678")])
+def test_agreed_hours_are_those_of_the_person_and_number_agreed_on(person: str, e164: str | None) -> None:
+    agreed = AgreedHours(person_id=person, opens=time(6), closes=time(8), begins=date(2026, 3, 2), e164=e164)
+    early = datetime(2026, 3, 2, 6, 30, tzinfo=SHANGHAI)
+    assert not decide(request(early), CallFacts(agreed_hours=(agreed,)), CN).allowed
+
+
+def test_a_hold_to_come_closes_the_slot_when_it_begins() -> None:
+    noon = datetime(2026, 3, 2, 12, tzinfo=SHANGHAI)
+    sets = load_sets(("cn-gbt45251-2025", "house"))
+    asked = request(noon.replace(hour=9))
+    facts = CallFacts(holds=(Hold(kind=HoldKind.DISPUTE, begins=noon),))
+    assert decide(asked, facts, sets).allowed
+    (slot,) = on_day(asked, facts, sets, noon.date(), SHANGHAI)
+    assert (slot.opens, slot.closes) == (noon.replace(hour=8), noon)
+    situation = Situation(asked, facts, asked.at, candidate_zones(asked.e164, None))
+    begins = {rule.kinds: rule.bars_from(situation) for each in sets for rule in each.rules if isinstance(rule, Holds)}
+    assert {HoldKind.DISPUTE in kinds: at for kinds, at in begins.items()} == {True: noon, False: NEVER}
+
+
+def test_permitted_times_that_touch_are_one_interval() -> None:
+    """A rule on days looks again at midnight; where it still permits, the interval goes on."""
+    monday, friday = datetime(2026, 3, 2, tzinfo=SHANGHAI), datetime(2026, 3, 6, tzinfo=SHANGHAI)
+    sets = load_sets(("house-rest-days",))
+    assert permitted_intervals(request(monday), CallFacts(), sets, monday, friday) == [Interval(monday, friday)]
+    eve, after = (
+        datetime(2026, 4, 3, tzinfo=SHANGHAI),
+        datetime(2026, 4, 7, tzinfo=SHANGHAI),
+    )  # 清明 on the 5th, Monday off
+    found = permitted_intervals(request(eve), CallFacts(), sets, eve, after + timedelta(days=2))
+    assert found == [Interval(eve, eve + timedelta(days=2)), Interval(after, after + timedelta(days=2))]

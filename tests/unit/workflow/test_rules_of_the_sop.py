@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from bench.workflow_measure import EXPECTED, Broken
 from bench.workflow_year import run
+from case_store.model import NumberState
 from case_store.workflow import CaseState, OutcomeCode, sweeping, transitions
 from case_store.workflow.explain import explain, explain_table
 from case_store.workflow.fold import HANDLERS
@@ -24,7 +25,7 @@ from case_store.workflow.windows import Days, Window
 from case_store.workflow.work_orders import OrderIncomplete, RegistryNotAllowed, SamePerson
 from config.errors import BadInput, Refused
 from config.settings import WorkflowSettings
-from tests.unit.workflow.bench_case import MONDAY, Bench
+from tests.unit.workflow.bench_case import MONDAY, NUMBERS, Bench
 
 THURSDAY = date(2026, 3, 5)
 
@@ -293,3 +294,101 @@ def test_any_sequence_of_reports_leaves_exactly_one_next_action_or_an_end(
         assert len(live) == (0 if bench.state.is_terminal else 1)
         if bench.state.promise is not None:
             assert len(bench.state.pending) == 1
+
+
+def test_a_retired_number_sends_the_sweep_on_the_same_day() -> None:
+    """SOP, one number invalid: go on in SOP order, D0 to D0."""
+    bench = Bench()
+    assert bench.closes().date() == MONDAY.date() + timedelta(days=2)
+    bench.say("NOT_IN_SERVICE", "work", hour=0.1).say("NOT_IN_SERVICE", "work", hour=0.2)
+    assert bench.state.number("work").state is NumberState.INVALID  # type: ignore[union-attr]  # it is on the case
+    assert (bench.next.action, bench.next.owner) == ("sweep", "dialer")
+    assert (bench.closes().date(), bench.closes().hour) == (MONDAY.date(), 22)
+
+
+def test_a_debtor_who_refuses_is_refused_on_every_own_line_whoever_is_noted_on_it() -> None:
+    noted = {"work": "the-office", "home": "the-wife"}
+    numbers = tuple(replace(each, contact_id=noted.get(each.id, each.contact_id)) for each in NUMBERS)
+    bench = Bench(numbers=numbers).say("REFUSED_CONTACT", "mobile", hour=0.1)
+    states = {each.id: each.state for each in bench.state.numbers}
+    assert [name for name, state in sorted(states.items()) if state is NumberState.BLOCKED] == [
+        "home",
+        "mobile",
+        "work",
+    ]
+
+
+def test_own_lines_that_the_policy_refuses_are_told_to_the_leader_not_taken_for_a_lost_debtor() -> None:
+    mobile = tuple(each for each in NUMBERS if each.id == "mobile")
+    bench = Bench(numbers=mobile).say("NO_ANSWER", "mobile", hour=0.1)
+    assert bench.next.action == "redial"
+    bench.say("NUMBER_REFUSED", "mobile", hour=0.2, rule="a-cap")
+    assert "WINDOW_BLOCKED" in bench.notices()
+    assert (bench.next.action, bench.next.owner) == ("decide", "team-leader")
+    assert not bench.state.lost
+
+
+def test_what_was_to_be_done_with_a_contact_whose_number_is_gone_is_done_with_the_debtor_and_said() -> None:
+    bench = Bench().swept(but=("sister",)).say("MESSAGE_LEFT_1", "sister", hour=1)
+    assert (bench.next.action, bench.next.number_id) == ("press-again", "sister")
+    bench.say("NUMBER_INVALID", "sister", hour=2)
+    assert "REROUTED" in bench.notices()
+    assert bench.next.action == "call-debtor"
+    assert bench.window_days() == (2, 7)
+
+
+def _promised(bench: Bench, day: int, payment: str | None) -> Bench:
+    """A promise of 100 for the next day, what was paid of it in time, and its verdict a day after the grace."""
+    due = MONDAY.date() + timedelta(days=day + 1)
+    bench.say("SELF_PROMISE", "mobile", day=day, amount="100", on=due)
+    if payment is not None:
+        bench.say("PAYMENT", day=day + 1, amount=payment, on=due, payment_id=f"p{day}")
+    return bench.say("TIME_PASSED", day=day + 3)
+
+
+@pytest.mark.parametrize(("between", "owner"), [("100", "collector"), ("60", "team-leader")])
+def test_only_a_kept_promise_starts_the_count_of_broken_ones_afresh(between: str, owner: str) -> None:
+    bench = _promised(Bench(), 0, None)
+    assert (bench.next.action, bench.next.owner) == ("call-debtor", "collector")
+    bench = _promised(bench, 3, between)
+    bench = _promised(bench, 6, None)
+    assert bench.next.owner == owner
+
+
+def test_a_late_payment_turns_the_verdict_and_leaves_alone_what_was_agreed_since() -> None:
+    bench = _promised(Bench(), 0, None).say("SELF_NEGOTIATING", "mobile", day=4)
+    agreed = bench.next
+    bench.say("PAYMENT", day=5, amount="100", on=MONDAY.date() + timedelta(days=1), payment_id="late")
+    assert bench.state.broken == 0
+    assert bench.next == agreed
+
+
+def test_an_agreed_call_back_is_work_on_the_case() -> None:
+    bench = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, by="li.na", call_at=MONDAY + timedelta(days=1))
+    assert bench.next.action == "call-back"
+    assert bench.state.last_worked_at == MONDAY + timedelta(hours=1)
+
+
+@pytest.mark.parametrize(("paid", "word"), [("60", "PARTIAL"), (None, "BROKEN")])
+def test_a_verdict_is_said(paid: str | None, word: str) -> None:
+    bench = _promised(Bench(), 0, paid)
+    (verdict,) = [notice for notice in bench.state.notices if notice.kind.value == "VERDICT"]
+    assert word in verdict.en
+    assert bench.state.settled[-1].verdict.value == f"PROMISE_{word}"
+
+
+def test_the_second_message_without_a_call_back_counts_as_one_of_little_hope() -> None:
+    """留电1 twice without a call-back → treat as 留电2."""
+    bench = Bench().swept(but=("sister",)).say("MESSAGE_LEFT_1", "sister", hour=1)
+    assert (bench.next.action, bench.window_days()) == ("press-again", (2, 7))
+    bench.say("MESSAGE_LEFT_1", "sister", day=2)
+    assert (bench.next.action, bench.window_days()) == ("contact-again", (5, 9))
+
+
+def test_a_call_back_of_the_team_is_the_dialers_and_escalates_to_nobody() -> None:
+    at = MONDAY + timedelta(days=1)
+    theirs = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, team=True, call_at=at)
+    assert (theirs.next.owner, theirs.next.agent_id, theirs.next.escalation) == ("dialer", None, None)
+    own = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, by="li.na", call_at=at)
+    assert (own.next.owner, own.next.agent_id) == ("collector", "li.na")
+    assert own.next.escalation
