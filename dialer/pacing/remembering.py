@@ -56,11 +56,10 @@ def kept(learnt: Learnt, now: float) -> str:
     """As text; the pacer goes on undisturbed. ``now``: seconds on the scale of the pacer's events. Raises
     ``UnusableMemory`` when the pacer holds a figure that is no number."""
     record = learnt.pacer.snapshot()
-    for gone in ("placed", "last_sample", "expected", "answers", "talk_ends", *_EXPOSURES):
+    for gone in ("placed", "last_sample", "expected", "joined", "answers", "talk_ends", *_EXPOSURES):
         del record[gone]
     budget = record["budget"]
-    budget["recent"] = [[round(now - at, 1), int(drop)] for at, drop in budget["recent"]]
-    budget["begun"] = None if budget["begun"] is None else now - budget["begun"]
+    budget["minutes"] = [[_minute(now) - minute, *counts] for minute, *counts in budget["minutes"]]
     whole = {"version": VERSION, "pacer": record, "chances": learnt.chances.as_record()}
     try:
         return json.dumps(whole, allow_nan=False, separators=(",", ":"))
@@ -108,6 +107,7 @@ _EXPOSURES = ("answer_exposure", "answer_seconds", "talk_exposure", "talk_second
 def _made(record: dict[str, Any], now: float, away: float, target: float, patience: float, other_list: bool) -> Learnt:
     pacer = dict(record["pacer"])
     pacer |= {"placed": [], "expected": 0.0, "answers": 0, "talk_ends": 0, **dict.fromkeys(_EXPOSURES, 0.0)}
+    agents, pacer["agents"], pacer["joined"] = max(1.0, pacer["agents"]), 0.0, 0.0  # all of them come anew
     pacer["last_sample"], pacer["patience"] = now, patience
     if other_list or away > LONG_AGO:
         for rate in ("chance", "talk_pace"):
@@ -115,11 +115,10 @@ def _made(record: dict[str, Any], now: float, away: float, target: float, patien
     budget = dict(pacer["budget"])
     if other_list or budget["target"] != target:
         fresh = Budget(target)
-        fresh.begin(max(1.0, pacer["agents"]))
+        fresh.begin(agents)
         pacer["budget"] = fresh.as_record()
     else:
-        budget["recent"] = [[now - away - ago, bool(drop)] for ago, drop in budget["recent"]]
-        budget["begun"] = None if budget["begun"] is None else now - away - budget["begun"]
+        budget["minutes"] = [[_minute(now - away) - ago, *counts] for ago, *counts in budget["minutes"]]
         pacer["budget"] = budget
     return Learnt(HazardPacer.from_record(pacer), NumberChances.from_record(record["chances"]))
 
@@ -135,7 +134,7 @@ def _alike(value: Any, pattern: Any) -> None:
         if pattern and len(value) != len(pattern):
             raise ValueError("more or fewer figures")
         for place, one in enumerate(value):
-            _alike(one, pattern[place] if pattern else ([0, 0] if isinstance(one, list) else 0))
+            _alike(one, pattern[place] if pattern else ([0, 0, 0] if isinstance(one, list) else 0))
     elif isinstance(pattern, bool) or not isinstance(pattern, int | float | None):
         if type(value) is not type(pattern):
             raise ValueError("another kind of value")
@@ -146,6 +145,11 @@ def _alike(value: Any, pattern: Any) -> None:
 
 
 _HUGE = 1e15
+
+
+def _minute(at: float) -> int:
+    """As ``budget`` numbers them."""
+    return math.floor(at / 60.0)
 
 
 def _tried(learnt: Learnt) -> None:
