@@ -6,18 +6,27 @@ import asyncio
 import heapq
 import itertools
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from config.errors import InvariantBroken
 
 
+class Alarm(Protocol):
+    """What ``call_later`` gives; cancelled, it does nothing."""
+
+    def cancel(self) -> None: ...
+
+
 class Clock(Protocol):
-    """``now`` is aware UTC; ``monotonic`` is seconds and never steps back."""
+    """``now`` is aware UTC; ``monotonic`` is seconds and never steps back. ``call_later`` calls on the running loop, without
+    a task of its own."""
 
     def now(self) -> datetime: ...
     def monotonic(self) -> float: ...
     async def sleep(self, seconds: float) -> None: ...
+    def call_later(self, seconds: float, act: Callable[[], None]) -> Alarm: ...
 
 
 class SystemClock:
@@ -31,6 +40,9 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, act: Callable[[], None]) -> Alarm:
+        return asyncio.get_running_loop().call_later(seconds, act)
 
 
 class ShiftedClock:
@@ -48,10 +60,25 @@ class ShiftedClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    def call_later(self, seconds: float, act: Callable[[], None]) -> Alarm:
+        return asyncio.get_running_loop().call_later(seconds, act)
+
     def advance_to(self, instant: datetime) -> None:
         ahead = _aware(instant) - self.now()
         if ahead > timedelta(0):
             self._offset += ahead
+
+
+class _Sleeper:
+    """Somebody who waits for an instant: woken once, unless cancelled."""
+
+    __slots__ = ("act",)
+
+    def __init__(self, act: Callable[[], None] | None) -> None:
+        self.act = act
+
+    def cancel(self) -> None:
+        self.act = None
 
 
 class VirtualClock:
@@ -66,7 +93,7 @@ class VirtualClock:
         self._in_memory = in_memory
         self._elapsed = 0.0
         self._order = itertools.count()
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._sleepers: list[tuple[float, int, _Sleeper]] = []
 
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._elapsed)
@@ -76,12 +103,20 @@ class VirtualClock:
 
     async def sleep(self, seconds: float) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._elapsed + max(0.0, seconds), next(self._order), waiter))
-        await waiter
+        sleeper = self.call_later(seconds, lambda: waiter.set_result(None))
+        try:
+            await waiter
+        finally:
+            sleeper.cancel()  # whoever is cancelled in its sleep is waited for no more
+
+    def call_later(self, seconds: float, act: Callable[[], None]) -> _Sleeper:
+        sleeper = _Sleeper(act)
+        heapq.heappush(self._sleepers, (self._elapsed + max(0.0, seconds), next(self._order), sleeper))
+        return sleeper
 
     def next_due(self) -> float | None:
         """Seconds on the monotonic scale at which the next sleeper wakes, or None."""
-        while self._sleepers and self._sleepers[0][2].done():
+        while self._sleepers and self._sleepers[0][2].act is None:
             heapq.heappop(self._sleepers)
         return self._sleepers[0][0] if self._sleepers else None
 
@@ -91,8 +126,9 @@ class VirtualClock:
         await self._settle()
         while (due := self.next_due()) is not None and due <= target:
             self._elapsed = due
-            _, _, waiter = heapq.heappop(self._sleepers)
-            waiter.set_result(None)
+            act = heapq.heappop(self._sleepers)[2].act
+            if act is not None:
+                act()
             await self._settle()
         self._elapsed = target
         await self._settle()

@@ -55,6 +55,7 @@ from dialer.schedule import Scheduler, run_beside
 from dialer.seating import NoDesk
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.first_keys import first_keys
+from recording.folders import make_folders
 from recording.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -194,9 +195,8 @@ class Centre:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(cls, settings: Settings, parts: CentreParts) -> AsyncIterator[Centre]:
+        make_folders(settings)
         store = await CaseStore.open(settings.store.url)
-        settings.recording.directory.mkdir(parents=True, exist_ok=True)
-        settings.recording.shelf.mkdir(parents=True, exist_ok=True)
         try:
             sealed = await store.recordings.list(state=RecordingState.SEALED, limit=1)
             first_keys(settings, sealed_known=bool(sealed))

@@ -47,6 +47,11 @@ _HOME = ZoneInfo("UTC")
 
 SOONEST = 0.5
 """Seconds between two decisions at least, however much happens."""
+_READY, _TALKING, _WRAP_UP = (
+    AgentState.READY,
+    AgentState.TALKING,
+    AgentState.WRAP_UP,
+)  # looked at a thousand times a second
 _TEACHING = ("answered", "unanswered", "dropped", "talkended", "wrapended")
 
 
@@ -80,13 +85,13 @@ class FloorEar(ABC):
             if agent.is_leader:
                 continue
             state = agent.state
-            if state is AgentState.READY:
+            if state is _READY:
                 idle += agent.leg is not None
-            elif state is AgentState.TALKING or state is AgentState.WRAP_UP:
+            elif state is _TALKING or state is _WRAP_UP:
                 if agent.pause_wanted is not None:
                     leaving += 1
                 else:
-                    spells = talking if state is AgentState.TALKING else wrapping
+                    spells = talking if state is _TALKING else wrapping
                     spells.append(now - since.get(agent.id, now))
         ringing: list[CallInFlight] = []
         waiting: list[float] = []

@@ -7,14 +7,14 @@ nothing to the tape but what its scripts say: a scripted call is a call of the s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
 
 from case_store.network import HangupCause
-from config.clock import Clock
+from config.clock import Alarm, Clock
 from config.errors import BadInput
 from config.identity import new_id
 from dialer.call import CallId, CallOrder, DeskOrder, LegId, LegState, can_move
@@ -81,7 +81,7 @@ class _Leg:
     answered_at: float | None = None
     partner: LegId | None = None
     held: bool = False
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    alarms: list[Alarm] = field(default_factory=list)
 
     @property
     def call_id(self) -> CallId | None:
@@ -120,14 +120,15 @@ class ScriptedEngine:
         leg = self._admit(order)
         self._emit(LegDialed(at=self._now(), leg=leg.id, call_id=leg.call_id, origin=Origin.NEAR, trunk="scripted"))
         script = self._script_for(order)
-        self._run(leg, self._follow(leg, script))
+        self._follow(leg, script)
         if not _comes_to_an_end(script, within=min(order.ring_seconds, order.set_up_seconds)):
-            self._run(leg, self._guard(leg, order))
+            # A script has no announcements, so one limit serves.
+            self._later(leg, min(order.ring_seconds, order.set_up_seconds), lambda: self._take_back(leg))
         return leg.id
 
     async def nail_up(self, order: DeskOrder) -> LegId:
         leg = self._admit(order)
-        self._run(leg, self._follow(leg, (Answer(after=0.0, audio_after=None),)))
+        self._follow(leg, (Answer(after=0.0, audio_after=None),))
         return leg.id
 
     async def bridge(self, customer: LegId, agent: LegId) -> None:
@@ -158,7 +159,7 @@ class ScriptedEngine:
 
     async def play(self, leg: LegId, prompt: Prompt) -> None:
         known = self._known(leg)
-        self._run(known, self._finish_prompt(known, prompt))
+        self._later(known, 0.0, lambda: self._finish_prompt(known, prompt))
 
     async def hold(self, leg: LegId, on: bool) -> None:
         known = self._answered(leg)
@@ -191,68 +192,69 @@ class ScriptedEngine:
         self._legs[leg.id] = leg
         return leg
 
-    async def _follow(self, leg: _Leg, script: Script) -> None:
-        for step in script:
-            await self._clock.sleep(step.after)
-            if leg.state is LegState.ENDED:
-                return
-            match step:
-                case Provisional():
-                    early = LegState.EARLY if step.early_media else LegState.RINGING
-                    self._move(leg, early if step.status >= 180 else LegState.PROCEEDING)
-                    self._emit(
-                        LegProgress(
-                            at=self._now(),
-                            leg=leg.id,
-                            call_id=leg.call_id,
-                            origin=Origin.FAR,
-                            sip_status=step.status,
-                            reason=step.reason,
-                            early_media=step.early_media,
-                        )
-                    )
-                case Answer():
-                    self._move(leg, LegState.ANSWERED)
-                    leg.answered_at = self._clock.monotonic()
-                    self._emit(
-                        LegAnswered(
-                            at=self._now(),
-                            leg=leg.id,
-                            call_id=leg.call_id,
-                            origin=Origin.FAR,
-                            codec="PCMA",
-                            trunk="scripted",
-                        )
-                    )
-                    if step.audio_after is not None:
-                        self._run(leg, self._first_audio(leg, step.audio_after))
-                case Release():
-                    self._end(
-                        leg,
-                        step.cause,
-                        Origin.FAR,
-                        status=step.status,
-                        q850=step.q850,
-                        retry_after=step.retry_after,
-                    )
+    def _follow(self, leg: _Leg, script: Script) -> None:
+        if script:
+            self._later(leg, script[0].after, lambda: self._step(leg, script))
 
-    async def _guard(self, leg: _Leg, order: CallOrder) -> None:
-        """Take back a call that nobody answers; a script has no announcements, so one limit serves."""
-        await self._clock.sleep(min(order.ring_seconds, order.set_up_seconds))
-        if leg.state not in (LegState.ANSWERED, LegState.ENDED):
+    def _step(self, leg: _Leg, script: Script) -> None:
+        """The first step of the script is due."""
+        step = script[0]
+        match step:
+            case Provisional():
+                early = LegState.EARLY if step.early_media else LegState.RINGING
+                self._move(leg, early if step.status >= 180 else LegState.PROCEEDING)
+                self._emit(
+                    LegProgress(
+                        at=self._now(),
+                        leg=leg.id,
+                        call_id=leg.call_id,
+                        origin=Origin.FAR,
+                        sip_status=step.status,
+                        reason=step.reason,
+                        early_media=step.early_media,
+                    )
+                )
+            case Answer():
+                self._move(leg, LegState.ANSWERED)
+                leg.answered_at = self._clock.monotonic()
+                self._emit(
+                    LegAnswered(
+                        at=self._now(),
+                        leg=leg.id,
+                        call_id=leg.call_id,
+                        origin=Origin.FAR,
+                        codec="PCMA",
+                        trunk="scripted",
+                    )
+                )
+                if step.audio_after is not None:
+                    self._later(leg, step.audio_after, lambda: self._first_audio(leg))
+            case Release():
+                self._end(
+                    leg,
+                    step.cause,
+                    Origin.FAR,
+                    status=step.status,
+                    q850=step.q850,
+                    retry_after=step.retry_after,
+                )
+                return
+        self._follow(leg, script[1:])
+
+    def _take_back(self, leg: _Leg) -> None:
+        """Nobody answered this call in time."""
+        if leg.state is not LegState.ANSWERED:
             self._end(leg, HangupCause.NO_ANSWER, Origin.ENGINE, status=487)
 
-    async def _first_audio(self, leg: _Leg, after: float) -> None:
-        await self._clock.sleep(after)
-        if leg.state is LegState.ANSWERED:
-            self._emit(LegFirstAudio(at=self._now(), leg=leg.id, call_id=leg.call_id, origin=Origin.FAR))
+    def _first_audio(self, leg: _Leg) -> None:
+        self._emit(LegFirstAudio(at=self._now(), leg=leg.id, call_id=leg.call_id, origin=Origin.FAR))
 
-    async def _finish_prompt(self, leg: _Leg, prompt: Prompt) -> None:
-        await self._clock.sleep(0)
-        done = PromptFinished(
-            at=self._now(), leg=leg.id, call_id=leg.call_id, origin=Origin.NEAR, prompt=prompt.name, completed=True
+    def _finish_prompt(self, leg: _Leg, prompt: Prompt) -> None:
+        self._emit(
+            PromptFinished(
+                at=self._now(), leg=leg.id, call_id=leg.call_id, origin=Origin.NEAR, prompt=prompt.name, completed=True
+            )
         )
-        self._emit(done if leg.state is not LegState.ENDED else replace(done, completed=False))
 
     def _end(
         self,
@@ -272,10 +274,8 @@ class ScriptedEngine:
         self._legs.pop(leg.id, None)
         if leg.partner is not None and leg.partner in self._legs:
             self._legs[leg.partner].partner = None
-        current = asyncio.current_task()
-        for task in leg.tasks:
-            if task is not current:
-                task.cancel()
+        for alarm in leg.alarms:
+            alarm.cancel()
         self._emit(
             LegEnded(
                 at=self._now(),
@@ -310,10 +310,9 @@ class ScriptedEngine:
             raise UnknownLeg("the leg is not answered", field="leg", remedy="wait for its LegAnswered")
         return known
 
-    def _run(self, leg: _Leg, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        leg.tasks.add(task)
-        task.add_done_callback(leg.tasks.discard)
+    def _later(self, leg: _Leg, seconds: float, act: Callable[[], None]) -> None:
+        """Unless the leg ends before."""
+        leg.alarms.append(self._clock.call_later(seconds, act))
 
     def _emit(self, event: EngineEvent) -> None:
         self._events.put_nowait(event)

@@ -56,7 +56,7 @@ def kept(learnt: Learnt, now: float) -> str:
     """As text; the pacer goes on undisturbed. ``now``: seconds on the scale of the pacer's events. Raises
     ``UnusableMemory`` when the pacer holds a figure that is no number."""
     record = learnt.pacer.snapshot()
-    for gone in ("placed", "last_sample", "expected", "answers", "talk_ends", *_EXPOSURES):
+    for gone in ("placed", "last_sample", "expected", "joined", "answers", "talk_ends", *_EXPOSURES):
         del record[gone]
     budget = record["budget"]
     budget["minutes"] = [[minute_of(now) - at, answers, drops] for at, answers, drops in budget["minutes"]]
@@ -107,6 +107,7 @@ _EXPOSURES = ("answer_exposure", "answer_seconds", "talk_exposure", "talk_second
 def _made(record: dict[str, Any], now: float, away: float, target: float, patience: float, other_list: bool) -> Learnt:
     pacer = dict(record["pacer"])
     pacer |= {"placed": [], "expected": 0.0, "answers": 0, "talk_ends": 0, **dict.fromkeys(_EXPOSURES, 0.0)}
+    agents, pacer["agents"], pacer["joined"] = max(1.0, pacer["agents"]), 0.0, 0.0  # all of them come anew
     pacer["last_sample"], pacer["patience"] = now, patience
     if other_list or away > LONG_AGO:
         for rate in ("chance", "talk_pace"):
@@ -114,7 +115,7 @@ def _made(record: dict[str, Any], now: float, away: float, target: float, patien
     budget = dict(pacer["budget"])
     if other_list or budget["target"] != target:
         fresh = Budget(target)
-        fresh.begin(max(1.0, pacer["agents"]))
+        fresh.begin(agents)
         pacer["budget"] = fresh.as_record()
     else:
         kept_at = minute_of(now - away)

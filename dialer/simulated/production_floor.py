@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import selectors
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import replace
@@ -53,6 +54,13 @@ class _NoBooks:
     def trunk(self, event: TrunkState) -> None: ...
 
 
+class _NothingOutside(selectors.DefaultSelector):
+    """While something is left to run the kernel need not be asked for news: none comes from outside this loop."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return [] if timeout == 0 else super().select(timeout)
+
+
 class _Ear(FloorEar):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock)
@@ -77,7 +85,7 @@ class ProductionFloor:
             )
         self._scenario = scenario
         self._fates = Fates(scenario, seed)
-        self._loop = asyncio.new_event_loop()
+        self._loop = asyncio.SelectorEventLoop(_NothingOutside())
         self._clock = VirtualClock(_START, in_memory=True)
         self._engine = ScriptedEngine(self._clock, self._script, max_legs=1_000_000)
         self._ear = _Ear(self._clock)
@@ -190,18 +198,18 @@ class ProductionFloor:
         self._ear.agent_moved(agent, old)
         self._occupied += (agent.state in _OCCUPIED) - (old in _OCCUPIED)
         if agent.state is AgentState.TALKING:
-            self._spawn(self._talk(agent, self._fates.talk(self._clock.monotonic())))
+            call_id = agent.call_id
+            self._clock.call_later(
+                self._fates.talk(self._clock.monotonic()), lambda: self._spawn(self._hang_up(call_id))
+            )
         elif agent.state is AgentState.WRAP_UP:
-            self._spawn(self._wrap_up(agent, self._fates.wrap()))
+            self._clock.call_later(self._fates.wrap(), lambda: self._spawn(self._wrapped_up(agent)))
 
-    async def _talk(self, agent: Agent, seconds: float) -> None:
-        call_id = agent.call_id
-        await self._clock.sleep(seconds)
+    async def _hang_up(self, call_id: CallId | None) -> None:
         if call_id is not None and (call := self._switchboard.find(call_id)) is not None:
             await self._switchboard.hang_up(call)
 
-    async def _wrap_up(self, agent: Agent, seconds: float) -> None:
-        await self._clock.sleep(seconds)
+    async def _wrapped_up(self, agent: Agent) -> None:
         self._floor.ready(agent.id)
         await self._switchboard.agent_free()
 
@@ -214,9 +222,10 @@ class ProductionFloor:
         task.add_done_callback(self._tasks.discard)
 
     def _move_to(self, at: float) -> None:
-        ahead = at - self._clock.monotonic()
-        if ahead > 0 or at == self._clock.monotonic():
-            self._do(self._clock.advance(max(0.0, ahead) + 1e-9))
+        now = self._clock.monotonic()
+        due = self._clock.next_due()
+        if at > now or (at == now and due is not None and due <= now):
+            self._do(self._clock.advance(at - now + 1e-9))
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> None:
         self._loop.run_until_complete(work)

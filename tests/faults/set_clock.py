@@ -6,8 +6,11 @@ import asyncio
 import mmap
 import struct
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from config.clock import Alarm
 
 SHIFT = struct.Struct("<d")
 
@@ -27,3 +30,6 @@ class SetClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def call_later(self, seconds: float, act: Callable[[], None]) -> Alarm:
+        return asyncio.get_running_loop().call_later(seconds, act)

@@ -129,11 +129,6 @@ async def test_what_cannot_be_used_is_said_and_dialing_starts_from_nothing(
             async with at.centre.store.database.write() as unit:
                 await unit.connection.execute(update(pacing_memories).values(**harm))
             assert (await first_word(runner))["answer_chance"] == 0.5
-            setter = runner.pace_setter
-            assert setter is not None
-            async with asyncio.timeout(30):
-                while not setter.counts["placed"]:
-                    await runner.step()
     (said,) = [one for one in logs if one["event"] == "pacing-memory"]
     assert (said["log_level"], said["error_id"]) == ("error", "pacing-memory-unusable")
 

@@ -47,6 +47,8 @@ class FirstWords:
             if mouth is None or not calls:
                 return 0
             self._socket = _bound(mouth)
+        except FileNotFoundError:
+            return 0  # the first start in this folder: there is no earlier process
         except OSError as error:
             log.warning("the lines of an earlier process are left to the engine: %s", type(error).__name__)
             return 0

@@ -200,3 +200,8 @@ def test_serve_says_them_before_anything_heavy_is_loaded(tmp_path: Path, port: i
         assert process.stdout.readline() == "[]\n"
         process.communicate("")
     assert process.returncode == 0
+
+
+def test_the_first_start_in_a_folder_says_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert FirstWords(tmp_path / "never" / "dialogs.journal").start() == 0
+    assert caplog.records == []
