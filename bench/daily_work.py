@@ -41,6 +41,7 @@ class DailyWork:
         self._fold = follow_up_over(store, Settings()).conclude
         self._claimed: list[Candidate] = []
         self._new: str | None = None
+        self._one: str | None = None
         self._started = ""
         self._made_campaigns: list[str] = []
         self._made = time.time_ns()
@@ -58,7 +59,8 @@ class DailyWork:
             "agenda: first 100 due": (self._due, 30),
             "agenda: of one owner": (self._of_owner, 30),
             "agenda: the day": (self._day, 30),
-            "next redials": (self._redials, 30),
+            "next redials (one placement)": (self._redials_of_one, 30),
+            "next redials (every case) (*)": (self._redials, 30),
             "next redials, a new campaign": (self._no_redials, 30),
             "campaign: before a step": (self._before_step, 30),
             "campaign: its totals": (self._tally, 30),
@@ -128,6 +130,12 @@ class DailyWork:
     async def _redials(self) -> None:
         await self._store.agenda.claim_due("camp_1", NODE, NOW, limit=10)
         await self._store.agenda.next_redial("camp_1", NOW)
+
+    async def _redials_of_one(self) -> None:
+        if self._one is None:
+            self._one = await self._campaign(self._placement())
+        await self._store.agenda.claim_due(self._one, NODE, NOW, limit=10)
+        assert await self._store.agenda.next_redial(self._one, NOW) is not None
 
     async def _no_redials(self) -> None:
         """A campaign over a placement that came just now, beside one with many redials due."""

@@ -86,7 +86,7 @@ class PostgresMeter:
     def __init__(self, url: str) -> None:
         parsed = make_url(url).set(drivername="postgresql")
         self._database = parsed.database
-        self._processes: set[int] = set()
+        self._cpu: dict[int, float] = {}
         self._connection = psycopg.connect(
             parsed.set(database="postgres").render_as_string(hide_password=False), autocommit=True
         )
@@ -99,11 +99,14 @@ class PostgresMeter:
         said = self._connection.execute(_TOUCHED, (self._database,)).fetchone()
         assert said is not None
         for (process,) in self._connection.execute(_PROCESSES, (self._database,)):
-            self._processes.add(process)
-        cpu = sum(_cpu_of(process) for process in self._processes)
+            self._cpu[process] = _cpu_of(process, self._cpu.get(process, 0.0))
+        cpu = sum(self._cpu.values())
         return Cost(time.process_time() * 1000, cpu, float(said[0]), float(said[1]), time.perf_counter() * 1000)
 
 
-def _cpu_of(process: int) -> float:
-    """Milliseconds a server process ran. One that is gone would take its count with it: the store keeps its connections."""
-    return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e6
+def _cpu_of(process: int, known: float) -> float:
+    """Milliseconds a server process ran; of one that ended just now, what was known of it."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[0]) / 1e6
+    except FileNotFoundError:
+        return known

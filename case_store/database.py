@@ -221,7 +221,9 @@ def _engine(url: str) -> AsyncEngine:
     except ArgumentError:
         raise BadSetting("the store's URL cannot be read", field="store.url", remedy=remedy) from None
     if parsed.drivername == "postgresql+psycopg":
-        return create_async_engine(parsed, pool_size=10, max_overflow=10, pool_pre_ping=True)
+        # In a large store the planner's estimates switch its compiler on, which then takes longer than the query.
+        ours = {} if "options" in parsed.query else {"options": "-c jit=off"}
+        return create_async_engine(parsed, pool_size=10, max_overflow=10, pool_pre_ping=True, connect_args=ours)
     if parsed.drivername != "sqlite+aiosqlite" or not parsed.database or parsed.database == ":memory:":
         raise BadSetting(
             "this is not a database the store knows", field="store.url", shape=parsed.drivername, remedy=remedy
