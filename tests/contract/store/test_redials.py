@@ -240,3 +240,28 @@ async def _counted(store: CaseStore) -> list[int]:
     )
     await engine.dispose()
     return steps
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+async def test_postgresql_begins_with_the_placements_queue(house: House) -> None:
+    """It may not turn the question around, whatever it believes of the tables: every case of a campaign would be read."""
+    campaign, (case_id,) = await house.campaign("a", 1)
+    await house.redial(case_id, house.now)
+    said: list[tuple[str, Any]] = []
+    event.listen(
+        house.store.database._engine.sync_engine,
+        "before_cursor_execute",
+        lambda _conn, _cursor, statement, parameters, _context, _many: said.append((statement, parameters)),
+    )
+    assert await house.claimed(campaign, house.now) == [case_id]
+    await house.store.agenda.next_redial(campaign.id, house.now)
+    asked = [one for one in said if one[0].startswith("SELECT") and "redial_at" in one[0] and "sweep_cases" in one[0]]
+    assert len(asked) == 4, "the heads and the queue of a claim, both kinds' heads of a look ahead"
+    async with house.store.database.read() as connection:
+        await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        for statement, parameters in asked:
+            rows = await connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+            plan = "\n".join(rows.scalars())
+            assert "ix_next_actions_redial" in plan, plan
+            assert "Join" not in plan, plan
+            assert "Nested Loop" not in plan, plan
