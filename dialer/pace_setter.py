@@ -22,7 +22,7 @@ from dialer.pacing.answer_chance import NumberFacts
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.ledger import Gated, Ledger
 from dialer.pacing.number_chances import NumberChances
-from dialer.pacing.remembering import Learnt
+from dialer.pacing.remembering import Learnt, kept, taken_up
 from dialer.pacing.state import (
     Answered,
     Bridged,
@@ -52,6 +52,9 @@ _READY, _TALKING, _WRAP_UP = (
     AgentState.TALKING,
     AgentState.WRAP_UP,
 )  # looked at a thousand times a second
+_UNWATCHED = (
+    10.0  # seconds without a look at the floor after which what was seen last says nothing of what happened since
+)
 _TEACHING = ("answered", "unanswered", "dropped", "talkended", "wrapended")
 
 
@@ -183,6 +186,7 @@ class PaceSetter(FloorEar):
     ) -> None:
         super().__init__(clock)
         self._campaign_id = campaign_id
+        self._target, self._patience = target, patience
         self._zone = zone
         self._log = log
         self._hazard = learnt.pacer if learnt is not None else HazardPacer(target, patience=patience)
@@ -190,6 +194,7 @@ class PaceSetter(FloorEar):
         self._chances = learnt.chances if learnt is not None else NumberChances()
         self._log_begun = False
         self._next_sample = 0.0
+        self._watched_until: float | None = None
         self._news = asyncio.Event()
         self.last: Pace | None = None
         self.counts: Counter[str] = Counter()
@@ -242,6 +247,9 @@ class PaceSetter(FloorEar):
     def decide(self, view: FloorView, now: float) -> Pace:
         """How many calls now, and which ringing ones to give up."""
         self._gated.day = self.today
+        if self._watched_until is not None and now - self._watched_until > _UNWATCHED:
+            self._look_anew(now)
+        self._watched_until = now
         if self._log is not None and (self._log.full or self.last is None):
             self._restart_log()
         if now >= self._next_sample:
@@ -301,6 +309,24 @@ class PaceSetter(FloorEar):
         if self._log is not None and self._log_begun:
             self._log.told(event)
         self._gated.observe(event)
+
+    def _look_anew(self, now: float) -> None:
+        """The campaign was in another mode meanwhile, or the machine slept: what rang when the floor was last looked at did
+        not ring on all that time. Taken for that, minutes of ringing without an answer, and the next step floods."""
+        assert self._watched_until is not None
+        learnt = taken_up(
+            kept(self.learnt, self._watched_until),
+            now,
+            away=now - self._watched_until,
+            target=self._target,
+            patience=self._patience,
+        )
+        in_air = self._gated.reserve_record()
+        self._hazard, self._chances = learnt.pacer, learnt.chances
+        self._gated = Gated(self._hazard, self._gated.ledger, self._gated.day)
+        self._gated.restore_reserve(in_air)
+        if self.last is not None:
+            self._restart_log()
 
     def _restart_log(self) -> None:
         """The running pacer goes on as the one a replay restores, so that both say the same to the last digit."""

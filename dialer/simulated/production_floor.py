@@ -1,4 +1,5 @@
-"""The production floor in virtual time: ``Floor``, ``Switchboard`` and the pacer's ear, over the scripted engine.
+"""The production floor in virtual time: ``Floor``, ``Switchboard``, the pacer's ear and the calling policy, over the
+scripted engine.
 
 It satisfies ``pacing.simulator.Floor``, so ``run_day`` drives it with the pacers, policies of waiting and code of
 production, where ``FastFloor`` only keeps counts. Both draw from the same streams: call for call the same person
@@ -13,15 +14,17 @@ import selectors
 import tempfile
 from collections.abc import Coroutine
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from case_store.call_facts import CallFacts
+from case_store.model import Channel
 from case_store.network import HangupCause
 from config.clock import SystemClock, VirtualClock
 from config.errors import BadInput
-from config.settings import RecordingSettings
+from config.settings import RecordingSettings, Settings
 from dialer.call import CallId, CallOrder, DeskOrder
 from dialer.engine import Prompt
 from dialer.engines.scripted import Answer, Provisional, Release, Script, ScriptedEngine
@@ -32,11 +35,14 @@ from dialer.pace_setter import KINDEST_RING, FloorEar
 from dialer.pacing.fast_floor import Fates
 from dialer.pacing.scenario import Scenario
 from dialer.pacing.state import FloorView, Pace, PacingEvent
+from dialer.policy import CallRequest, decide, load_sets
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.recorder import Recorder
 
 _OCCUPIED = (AgentState.TALKING, AgentState.WRAP_UP)
-_START = datetime(2026, 1, 5, 1, tzinfo=UTC)
+_START = datetime(2026, 1, 5, 1, tzinfo=UTC)  # nine in the morning of a working day in Shanghai
+_WORKING_HOURS = 8 * 3600.0  # a longer day is one such day after another
+_NEVER_CALLED = CallFacts()
 _MESSAGE = Prompt(name="abandonment", path=Path("abandonment"))  # the scripted engine plays nothing
 
 
@@ -101,6 +107,7 @@ class ProductionFloor:
             patience_seconds=scenario.patience,
         )
         self._numbers = count(1)
+        self._sets = load_sets(Settings.model_fields["policy_sets"].get_default(call_default_factory=True))
         self._occupied = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._disk = tempfile.TemporaryDirectory(prefix="onrecord-simulation-")
@@ -181,11 +188,15 @@ class ProductionFloor:
         await self._clock.advance(0.0)
 
     async def _place(self, risk: float) -> None:
-        call_id = CallId(f"call_{next(self._numbers)}")
+        number = next(self._numbers)
+        callee = f"+86139{number % 100_000_000:08d}"
+        if not self._permitted(number, callee):
+            return
+        call_id = CallId(f"call_{number}")
         order = CallOrder(
             call_id=call_id,
             attempt_id=call_id,
-            callee="+8613900000000",
+            callee=callee,
             tape=replace(self._tape, call_id=call_id),
             ring_seconds=3600.0,
             set_up_seconds=3600.0,
@@ -193,6 +204,20 @@ class ProductionFloor:
         call = CallInFlight(order=order, case_id="", number_id="", channel="mobile", masked="", risk=risk)
         await self._switchboard.place(call)
         self._ear.placed(call)
+
+    def _permitted(self, number: int, callee: str) -> bool:
+        """The policy's word, as before every call: each is the first to a person of its own."""
+        request = CallRequest(
+            at=_START + timedelta(seconds=self._clock.monotonic() % _WORKING_HOURS),
+            e164=callee,
+            channel=Channel.MOBILE,
+            case_id=f"case_{number}",
+            person_id=f"person_{number}",
+            debtor_id=f"person_{number}",
+            debt_id=f"debt_{number}",
+            address_region="CN",
+        )
+        return decide(request, _NEVER_CALLED, self._sets).allowed
 
     def _moved(self, agent: Agent, old: AgentState) -> None:
         self._ear.agent_moved(agent, old)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from config.clock import VirtualClock
 from dialer.floor import Floor
-from dialer.pace_setter import PaceSetter
+from dialer.pace_log import PaceLog, replay
+from dialer.pace_setter import PaceSetter, restore_gated
 from dialer.pacing.answer_chance import NumberFacts
+from dialer.pacing.fast_floor import FastFloor
+from dialer.pacing.scenario import Scenario
+from dialer.pacing.simulator import run_day
+from dialer.pacing.state import FloorView, Pace, PacingEvent, Sample
 from tests.unit.floor.calls import call_in_flight, end_of
 
 START = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -91,3 +97,46 @@ async def test_answers_of_calls_an_agent_was_kept_for_pay_into_a_used_up_account
         setter.answered(mine)
     assert setter.ledger.totals(setter.today) == (100, 2)
     assert binding() != "ledger"
+
+
+async def test_after_a_spell_in_another_mode_what_rang_then_is_not_taken_for_silence(tmp_path: Path) -> None:
+    """Ten minutes of progressive dialing once made an answer chance of 0.27 one of 0.008, and the next step a flood."""
+    clock = VirtualClock(START)
+    log = PaceLog(tmp_path, "campaign", 50_000_000)
+    setter = PaceSetter(clock=clock, campaign_id="campaign", target=0.01, limit=0.03, patience=2.0, log=log)
+    deepest: list[float] = []
+
+    def told(view: FloorView, now: float, pace: Pace) -> None:
+        deepest.append(float(pace.why["answer_chance"]))
+        if now > 1700 and len(view.ringing) >= 6:
+            raise _Switched(now)
+
+    class Asked:
+        on_events, every = True, 1.0
+
+        def decide(self, view: FloorView, now: float) -> Pace:
+            return setter.decide(view, now)
+
+        def observe(self, event: PacingEvent) -> None:
+            if not isinstance(event, Sample):  # the setter samples by itself
+                setter._tell(event)
+
+    with pytest.raises(_Switched) as switched:
+        run_day(FastFloor(Scenario(agents=20, answer_rate=0.3), 2), Asked(), hours=1.0, watch=told)
+    before, later = deepest[-1], switched.value.at + 600.0
+    assert before == pytest.approx(0.3, abs=0.1)
+    pace = setter.decide(FloorView(idle=20, room=200), later)
+    assert pace.why["answer_chance"] == pytest.approx(before, abs=0.1)
+    assert setter.decide(FloorView(idle=20, room=200), later + 1.0).why["answer_chance"] == pytest.approx(
+        before, abs=0.1
+    )
+    setter.close()
+    again = list(replay(log.path, restore_gated))
+    assert len(again) >= 2
+    assert all(then == now for _line, then, now in again)
+
+
+class _Switched(Exception):
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.at = at

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 import pytest
 from typer.testing import CliRunner
 
 from api.simulate_commands import simulate
+from case_store.call_facts import CallFacts
+from case_store.verdict import Verdict
 from config.errors import BadInput
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
@@ -16,6 +19,8 @@ from dialer.pacing.progressive import Progressive
 from dialer.pacing.scenario import Break, Scenario
 from dialer.pacing.simulator import Day, Watcher, run_day
 from dialer.pacing.state import Pacer
+from dialer.policy import CallRequest, PolicySet, decide
+from dialer.simulated import production_floor
 from dialer.simulated.production_floor import ProductionFloor
 
 HALF_AN_HOUR = 0.5
@@ -75,3 +80,22 @@ def test_the_command_runs_on_it() -> None:
 def test_a_scenario_it_cannot_play_is_refused() -> None:
     with pytest.raises(BadInput, match="fast floor"):
         ProductionFloor(Scenario(breaks=(Break(share=0.5, minutes=5),)), seed=0)
+
+
+def test_every_simulated_call_has_the_policys_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in production: what it refuses is not dialed, and it is asked at an hour of the callee's working day."""
+    asked: list[CallRequest] = []
+
+    def judged(request: CallRequest, facts: CallFacts, sets: Sequence[PolicySet]) -> Verdict:
+        asked.append(request)
+        return decide(request, facts, sets)
+
+    monkeypatch.setattr(production_floor, "decide", judged)
+    scenario = Scenario(agents=5, answer_rate=0.3)
+    with ProductionFloor(scenario, 1) as floor:
+        day = run_day(floor, HazardPacer(0.03), hours=0.2)
+    assert day.dials == len(asked) > 50
+    assert len({request.e164 for request in asked}) == len(asked)
+    with ProductionFloor(scenario, 1) as floor:
+        monkeypatch.setattr(production_floor, "_START", datetime(2026, 1, 5, 15, tzinfo=UTC))  # 23:00 where they live
+        assert run_day(floor, HazardPacer(0.03), hours=0.05).dials == 0
