@@ -392,3 +392,22 @@ def test_a_call_back_of_the_team_is_the_dialers_and_escalates_to_nobody() -> Non
     own = Bench().say("CALL_BACK_AGREED", "mobile", hour=1, by="li.na", call_at=at)
     assert (own.next.owner, own.next.agent_id) == ("collector", "li.na")
     assert own.next.escalation
+
+
+def test_a_request_asked_anew_takes_the_place_of_the_one_that_waited() -> None:
+    bench = Bench().say("WAIVER_ASKED", hour=0.1, amount="100", by="li.na")
+    bench.say("WAIVER_ASKED", hour=0.2, amount="50", by="li.na")
+    assert [each.state.value for each in bench.state.orders] == ["withdrawn", "asked"]
+    bench.say("WAIVER_APPROVED", hour=0.3, by="wu")
+    assert bench.state.balance == Decimal(950)
+    with pytest.raises(Refused):
+        bench.say("WAIVER_APPROVED", hour=0.4, by="wu")
+
+
+def test_what_a_leader_has_decided_goes_on_with_the_debtor() -> None:
+    mobile = tuple(each for each in NUMBERS if each.id == "mobile")
+    bench = Bench(numbers=mobile).say("NO_ANSWER", "mobile", hour=0.1)
+    bench.say("NUMBER_REFUSED", "mobile", hour=0.2, rule="a-cap").say("NUMBER_PERMITTED", "mobile", hour=0.3)
+    assert bench.next.action == "decide", "what a leader was asked stays the leader's"
+    bench.say("LEADER_DECIDED", hour=1, by="wu")
+    assert (bench.next.action, bench.next.owner) == ("call-debtor", "collector")
