@@ -17,6 +17,7 @@ _LOW, _HIGH, _STEP = -4.5, 3.5, 0.1  # natural logarithms of time / scale
 _EDGES = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)
 _EDGE_TIMES = np.exp(_EDGES)
 _MIDDLES = np.exp(_EDGES[:-1] + _STEP / 2)
+_HUGE = 1e12
 
 
 class Durations:
@@ -86,7 +87,14 @@ class Durations:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Durations:
+        """Raises ValueError for what is no distribution of times."""
         made = cls(1.0, 1.0, 1.0, 1.0)
+        mass = np.asarray(record["mass"], dtype=float)
+        positive = (record["scale"], record["grain"], record["sum"], record["count"], record["keep"])
+        if mass.shape != made._mass.shape or not mass.min() >= 0.0 or not 0.0 < float(mass.sum()) < _HUGE:
+            raise ValueError("weights are not below nought")
+        if not all(1.0 / _HUGE < one < _HUGE for one in positive) or record["keep"] >= 1.0:
+            raise ValueError("times, weights and what is kept of them lie above nought")
         made.scale, made.seen = record["scale"], record["seen"]
         made._own_scale, made._keep = record["own_scale"], record["keep"]
         made._mass = np.asarray(record["mass"], dtype=float)

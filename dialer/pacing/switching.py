@@ -75,7 +75,11 @@ class SwitchingRate:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> SwitchingRate:
+        """Raises ValueError for what is no belief."""
         made = cls(1.0)
-        made._belief = np.asarray(record["belief"], dtype=float)
+        belief = np.asarray(record["belief"], dtype=float)
+        if belief.shape != made._belief.shape or not belief.min() >= 0.0 or abs(float(belief.sum()) - 1.0) > 1e-6:
+            raise ValueError("shares of a belief are not below nought and add up to one")
+        made._belief = belief
         made._judge()
         return made
