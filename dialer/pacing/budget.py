@@ -163,6 +163,9 @@ class Budget:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Budget:
+        """Raises ValueError for what no budget says of itself."""
+        if not all(record[share] > 0.0 for share in ("target", "debt", "predicted", "happened")):
+            raise ValueError("a budget has a target, and room below it")
         made = cls(record["target"])
         made.log_threshold, made.balance = record["log_threshold"], record["balance"]
         made.answers, made.drops = record["answers"], record["drops"]

@@ -430,6 +430,9 @@ class HazardPacer:
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> HazardPacer:
+        """Raises ValueError for what no pacer says of itself."""
+        if not all(record[count] >= 0.0 for count in ("agents", "usual_idle", "joined")):
+            raise ValueError("agents are not fewer than none")
         made = cls(patience=record["patience"], cancels=record["cancels"], horizons=record["horizons"])
         made._budget = Budget.from_record(record["budget"])
         made._small.account = record["small"]["account"]
