@@ -40,6 +40,7 @@ USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
 BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
 _CANCEL_OVER = 0.5  # a ringing call whose answer would more likely than not be dropped
 _MOST = 400  # calls in one decision
+_MOST_HORIZONS = 32
 _ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
 _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
 _ALL_RETURN = 0.97
@@ -433,6 +434,8 @@ class HazardPacer:
         """Raises ValueError for what no pacer says of itself."""
         if not all(record[count] >= 0.0 for count in ("agents", "usual_idle", "joined")):
             raise ValueError("agents are not fewer than none")
+        if not 1 <= record["horizons"] <= _MOST_HORIZONS:
+            raise ValueError("a handful of moments is looked at")
         made = cls(patience=record["patience"], cancels=record["cancels"], horizons=record["horizons"])
         made._budget = Budget.from_record(record["budget"])
         made._small.account = record["small"]["account"]
