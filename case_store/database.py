@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -228,12 +229,14 @@ def _engine(url: str) -> AsyncEngine:
         raise BadSetting(
             "this is not a database the store knows", field="store.url", shape=parsed.drivername, remedy=remedy
         )
-    folder = Path(parsed.database).parent
+    file = Path(parsed.database)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Names, numbers and balances: for its owner alone, and its journals follow it. A file that is there keeps its mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         raise StoreUnavailable(
-            f"the store's folder cannot be made ({error.strerror})",
+            f"the store's file or its folder cannot be made ({error.strerror})",
             field="store.url",
             remedy="name a folder that this account may write",
         ) from error

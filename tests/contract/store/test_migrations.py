@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from case_store.database import Database
+from case_store.store import CaseStore
 from case_store.tables import campaign_days, metadata, next_actions
 from tests.contract.store.postgres import Postgres
 
@@ -176,3 +178,18 @@ async def test_opening_twice_changes_nothing(empty_url: str) -> None:
         async with database.read() as connection:
             assert (await connection.execute(text("SELECT number FROM event_head"))).scalar_one() == 0
         await database.close()
+
+
+async def test_a_new_sqlite_store_is_read_by_its_owner_alone(tmp_path: Path) -> None:
+    """The file and its journals, whatever the umask; a file that was there keeps the mode its owner gave it."""
+    place = tmp_path / "store.db"
+    before = os.umask(0)
+    try:
+        store = await CaseStore.open(f"sqlite+aiosqlite:///{place}")
+        assert {one.stat().st_mode & 0o777 for one in tmp_path.glob("store.db*")} == {0o600}
+        await store.close()
+    finally:
+        os.umask(before)
+    place.chmod(0o640)
+    await (await CaseStore.open(f"sqlite+aiosqlite:///{place}")).close()
+    assert place.stat().st_mode & 0o777 == 0o640
