@@ -9,7 +9,7 @@ from tests.faults.drive import KINDS, Drive
 
 
 def test_no_call_is_lost_whatever_is_killed(tmp_path: Path) -> None:
-    drive = Drive(tmp_path, calls=18, seed=1, agents=4, kill_every=1.5, talk=(1.5, 3.0), most_faults=len(KINDS))
+    drive = Drive(tmp_path, calls=36, seed=1, agents=4, kill_every=1.5, talk=(1.5, 3.0), most_faults=len(KINDS))
     drive.run(limit_seconds=170)
     report = count(drive)
     assert report.broken() == []
