@@ -47,8 +47,8 @@ dependencies: setup-dev
 check: lint types imports dependencies
 
 test: setup-dev peers check
-	$(BIN)/pytest -q -n 2 tests/unit
-	$(BIN)/pytest -q tests/contract tests/integration tests/acceptance tests/faults tests/browser
+	$(BIN)/pytest -q -n 2 tests/unit tests/contract/store
+	$(BIN)/pytest -q --ignore tests/contract/store tests/contract tests/integration tests/acceptance tests/faults tests/browser
 
 # Long proofs of the pure cores; each stops at its first violation and keeps its result in bench/results.
 soak: setup-dev
