@@ -202,9 +202,10 @@ class Leg:
         self._move(LegState.ANSWERED)
         self._answered_at = self._exchange.clock.monotonic()
         self._speak_to(talk.agreed, attempt.route.media_hosts)
-        self._exchange.answered(self.id)
         self._exchange.journal_answered(self, talk.dialog, attempt.route)
         self._emit(LegAnswered, Origin.FAR, codec=talk.agreed.codec, trunk=attempt.route.trunk)
+        # After the answer is told: a first packet told before it would be taken for early media, and it comes only once.
+        self._exchange.answered(self.id)
         talk.session_from_answer(response)
         if self.wanted_hold:
             talk.hold(True, self._hold_taken(True))

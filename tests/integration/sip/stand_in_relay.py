@@ -20,6 +20,7 @@ class StandInRelay:
         self.marked: list[tuple[str, str, dict[str, Any]]] = []
         self.patched: list[tuple[str, str]] = []
         self.starts = 0
+        self.speaks_at_once = False  # each leg is heard as soon as it is expected to be
         self.may_start = asyncio.Event()
         self.may_start.set()
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
@@ -46,6 +47,8 @@ class StandInRelay:
 
     async def expect_audio(self, leg: str) -> None:
         self.expected.append(leg)
+        if self.speaks_at_once:
+            self.tell(words.MediaFirstAudio(leg=leg, monotonic_ns=1))
 
     async def patch(self, customer: str, agent: str) -> None:
         self.patched.append((customer, agent))

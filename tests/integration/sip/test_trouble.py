@@ -6,12 +6,14 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from case_store.network import HangupCause
 from dialer.engine import EngineUnhealthy
+from dialer.engines.sip.journal import Journal, OpenCall
 from dialer.events import LegAnswered, LegEnded, LegFirstAudio, LegProgress, Origin, RelayState, TapeTrouble
 from dialer.media import words
 from tests.integration.sip.peers import free_port, office, sipp, trunk
@@ -60,6 +62,28 @@ async def test_a_call_without_sound_is_ended(tmp_path: Path) -> None:
         assert (await ours.heard.ended(leg)).cause is HangupCause.MEDIA_TIMEOUT
         await far.finished()
         assert len(ours.heard.all(LegFirstAudio)) == 1
+
+
+async def test_who_speaks_at_once_is_heard_however_slow_the_journal_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first packet is told once: it must not be told of a leg whose answer is not known yet."""
+    record = Journal.record
+
+    def slowly(journal: Journal, call: OpenCall) -> None:
+        time.sleep(0.1)
+        record(journal, call)
+
+    monkeypatch.setattr(Journal, "record", slowly)
+    async with sipp("answer", tmp_path) as far, office(trunk(far.port)) as ours:
+        ours.relay.speaks_at_once = True
+        leg = await ours.place()
+        await ours.heard.wait(LegFirstAudio, leg=leg)
+        kinds = [type(event) for event in ours.heard.of(leg)]
+        assert kinds.index(LegAnswered) < kinds.index(LegFirstAudio)
+        await ours.engine.hangup(leg)
+        await ours.heard.ended(leg)
+        await far.finished()
 
 
 VICTIM = Path(__file__).parent / "victim.py"
