@@ -46,6 +46,19 @@ def free_port() -> int:
             return port
 
 
+def free_sound_port() -> int:
+    """SIPp opens two more beside the one it is given: RTCP's, and two above it a picture's."""
+    while True:
+        port = free_port()
+        try:
+            with contextlib.ExitStack() as stack:
+                for beside in range(1, 4):
+                    stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind((HOST, port + beside))
+        except OSError:
+            continue
+        return port
+
+
 @dataclass
 class Sipp:
     """One SIPp process playing a scenario; ``log`` is every message it sent and received."""
@@ -96,7 +109,8 @@ async def sipp(
         text = text.replace(f"[{name}]", value)
     (folder / f"{scenario}.xml").write_text(text)
     arguments = ["-sf", str(folder / f"{scenario}.xml"), "-i", host, "-p", str(port), "-m", str(calls), *options]
-    arguments += ["-trace_msg", "-trace_err", "-nostdin", "-timeout", "25s", "-timeout_error", "-mp", str(free_port())]
+    arguments += ["-trace_msg", "-trace_err", "-nostdin", "-timeout", "25s", "-timeout_error"]
+    arguments += ["-mp", str(free_sound_port())]
     if towards is not None:
         arguments += ["-r", "1", f"{towards[0]}:{towards[1]}"]
     process = await asyncio.create_subprocess_exec(
