@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 # Houses with a proxy or a mirror have its certificate in the system's store, as pip finds it too.
 export UV_SYSTEM_CERTS := 1
+# Where bytecode may not be kept, each of the many short processes compiles every module anew: two seconds a start.
+unexport PYTHONDONTWRITEBYTECODE
 APT_PEERS := sip-tester baresip baresip-core chromium fonts-noto-cjk espeak-ng sox ffmpeg postgresql
 
 .PHONY: pacing-report run test setup setup-dev peers lint types imports dependencies check soak lock
@@ -47,8 +49,8 @@ dependencies: setup-dev
 check: lint types imports dependencies
 
 test: setup-dev peers check
-	$(BIN)/pytest -q -n 2 tests/unit tests/contract/store
-	$(BIN)/pytest -q --ignore tests/contract/store tests/contract tests/integration tests/acceptance tests/faults tests/browser
+	$(BIN)/pytest -q -n 2 tests/unit tests/contract tests/integration/sip
+	$(BIN)/pytest -q --ignore tests/integration/sip tests/integration tests/acceptance tests/faults tests/browser
 
 # Long proofs of the pure cores; each stops at its first violation and keeps its result in bench/results.
 soak: setup-dev
