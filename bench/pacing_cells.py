@@ -12,13 +12,13 @@ from dialer.pacing.vicidial import Method, Vicidial
 
 AGENTS = (1, 3, 10, 30, 100)
 SEEDS_FROM = (
-    7_310_000  # of the report's days: the pacer was developed on others, and none of these was looked at before
+    8_420_000  # of the report's days: the pacer was developed on others, and none of these was looked at before
 )
 # days planned of each cell before the first was simulated (by table and agents; baselines 2): a cell that is looked at
 # until it says what one wants to hear would mean nothing
 PLANNED = {
     "table": {1: 12, 3: 8, 10: 5, 30: 4, 100: 4},
-    "markov": {1: 24, 3: 20, 10: 14, 30: 4, 100: 4},
+    "markov": {1: 24, 3: 30, 10: 12, 30: 4, 100: 4},
     "varying": {10: 12, 30: 4, 100: 4},
     "low": {3: 24, 10: 5, 30: 4, 100: 4},
 }

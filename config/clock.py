@@ -82,21 +82,19 @@ class _Sleeper:
 
 
 class VirtualClock:
-    """Stands still until ``advance``; sleepers wake in due order. For simulations and tests.
+    """Stands still until ``advance`` or ``go_to``; sleepers wake in due order. For simulations and tests."""
 
-    ``in_memory``: no socket, thread or process can wake anything on this loop, so that time may go on as soon as
-    nothing is left to run; otherwise a few turns of the loop are waited in any case.
-    """
-
-    def __init__(self, start: datetime, *, in_memory: bool = False) -> None:
-        self._start = _aware(start)
-        self._in_memory = in_memory
-        self._elapsed = 0.0
+    def __init__(self, start: datetime) -> None:
+        self._start = self._now = _aware(start)
+        self._elapsed = self._told = 0.0  # ``_now`` is the instant of ``_told``
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, _Sleeper]] = []
 
     def now(self) -> datetime:
-        return self._start + timedelta(seconds=self._elapsed)
+        if self._told != self._elapsed:
+            self._told = self._elapsed
+            self._now = self._start + timedelta(seconds=self._elapsed)
+        return self._now
 
     def monotonic(self) -> float:
         return self._elapsed
@@ -124,21 +122,32 @@ class VirtualClock:
         """Move forward, waking each sleeper at its own instant."""
         target = self._elapsed + seconds
         await self._settle()
-        while (due := self.next_due()) is not None and due <= target:
-            self._elapsed = due
-            act = heapq.heappop(self._sleepers)[2].act
-            if act is not None:
-                act()
+        while self._wake_next(target):
             await self._settle()
         self._elapsed = target
         await self._settle()
 
+    def go_to(self, target: float, settle: Callable[[], None]) -> None:
+        """``advance`` for a loop that nothing outside can wake: ``settle`` runs it until nothing is left to run."""
+        settle()
+        while self._wake_next(target):
+            settle()
+        self._elapsed = target
+
+    def _wake_next(self, target: float) -> bool:
+        """The next sleeper due at ``target`` or before; False: there is none."""
+        due = self.next_due()
+        if due is None or due > target:
+            return False
+        self._elapsed = due
+        act = heapq.heappop(self._sleepers)[2].act
+        assert act is not None
+        act()
+        return True
+
     async def _settle(self) -> None:
         # Long enough for a chain of event, reaction and next event to run through before time goes on.
-        ready = getattr(asyncio.get_running_loop(), "_ready", None) if self._in_memory else None
         for _ in range(12):
-            if ready is not None and not ready:  # only this task runs, and nothing is scheduled
-                return
             await asyncio.sleep(0)
 
 

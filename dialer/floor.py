@@ -29,6 +29,8 @@ class AgentState(StrEnum):
     PAUSED = "paused"  # 小休, with a reason code
 
 
+_READY = AgentState.READY  # looked for among all agents at every answer
+
 AGENT_MOVES: dict[AgentState, frozenset[AgentState]] = {
     AgentState.OFFLINE: frozenset({AgentState.READY, AgentState.PAUSED}),
     AgentState.READY: frozenset({AgentState.RESERVED, AgentState.TALKING, AgentState.PAUSED, AgentState.OFFLINE}),
@@ -128,13 +130,12 @@ class Floor:
 
     def reserve(self, call_id: CallId, agent_id: str | None = None) -> Agent | None:
         """The ready agent who has waited longest (or this one, if ready), or None. Leaders are reserved by name only."""
-        ready = [
-            agent
-            for agent in self._agents.values()
-            if agent.state is AgentState.READY
-            and agent.leg is not None
-            and (not agent.is_leader if agent_id is None else agent.id == agent_id)
-        ]
+        asked = (
+            self._agents.values() if agent_id is None else [self._agents[agent_id]] if agent_id in self._agents else ()
+        )
+        ready = [one for one in asked if one.state is _READY and one.leg is not None]
+        if agent_id is None:
+            ready = [one for one in ready if not one.is_leader]
         if not ready:
             return None
         agent = min(ready, key=lambda one: (one.since or self._clock.now(), one.id))

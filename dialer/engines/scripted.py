@@ -7,6 +7,7 @@ nothing to the tape but what its scripts say: a scripted call is a call of the s
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -95,8 +96,9 @@ class ScriptedEngine:
         self._clock = clock
         self._script_for = script_for
         self._legs: dict[LegId, _Leg] = {}
-        self._events: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
-        self._running = False
+        self._told: deque[EngineEvent] = deque()
+        self._listener: asyncio.Future[None] | None = None
+        self._running = self._closed = False
         self.capabilities = EngineCapabilities(
             max_legs=max_legs,
             early_media=True,
@@ -113,8 +115,8 @@ class ScriptedEngine:
     async def close(self) -> None:
         for leg in list(self._legs.values()):
             self._end(leg, HangupCause.ENGINE_SHUTDOWN, Origin.NEAR, status=None)
-        self._running = False
-        self._events.put_nowait(None)
+        self._running, self._closed = False, True
+        self._wake()
 
     async def place(self, order: CallOrder) -> LegId:
         leg = self._admit(order)
@@ -178,8 +180,13 @@ class ScriptedEngine:
             self._end(known, cause, Origin.NEAR, status=None)
 
     async def events(self) -> AsyncIterator[EngineEvent]:
-        while (event := await self._events.get()) is not None:
-            yield event
+        while True:
+            while self._told:
+                yield self._told.popleft()
+            if self._closed:
+                return
+            self._listener = asyncio.get_running_loop().create_future()
+            await self._listener
 
     def _admit(self, order: CallOrder | DeskOrder) -> _Leg:
         if not self._running:
@@ -315,7 +322,12 @@ class ScriptedEngine:
         leg.alarms.append(self._clock.call_later(seconds, act))
 
     def _emit(self, event: EngineEvent) -> None:
-        self._events.put_nowait(event)
+        self._told.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._listener is not None and not self._listener.done():
+            self._listener.set_result(None)
 
     def _now(self) -> datetime:
         return self._clock.now()

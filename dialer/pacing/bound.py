@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ _Result = TypeVar("_Result")
 SWEEPS = 20  # between two pauses
 _MOST_SWEEPS = 200_000
 _PRICES = 14  # tried side by side
+_ALL_IN_FULL = 5  # agents; with more the prices are found with talk and wrap-up merged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -138,11 +139,13 @@ class _Problem:
             value = best - best[0, 0, 0]
         raise _unsettled()
 
-    def solve_many(self, prices: Grid, tolerance: float) -> Generator[None, None, tuple[Grid, Grid]]:
+    def solve_many(
+        self, prices: Grid, tolerance: float, start: Grid | None = None
+    ) -> Generator[None, None, tuple[Grid, Grid]]:
         """``solve`` for several prices side by side (gains, values of placing), where arrays are so small that the sweep
         costs more than what it sweeps over."""
         reward = np.where(self.possible, (self.busy + prices[:, None, None, None] * self.credit) / self.pace, 0.0)
-        value: Grid = np.zeros((len(prices), *self.shape))
+        value: Grid = np.zeros((len(prices), *self.shape)) if start is None else start
         tight = tolerance / self.pace
         for iteration in range(1, _MOST_SWEEPS + 1):
             after = self.step(value, reward)
@@ -229,8 +232,10 @@ def neighbours(
     floor: MarkovFloor, *, tolerance: float, between: float
 ) -> Generator[None, None, tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """``ring_up_to`` at a price a little below the optimum's and a little above (ratio ``between`` to it), for a floor of
-    a few agents; pauses every 20 sweeps. Prices are tried side by side: far apart first, then near the best."""
-    problem = _Problem(floor)
+    a few agents; pauses every 20 sweeps. Prices are tried side by side: far apart first, then near the best. With more
+    than five agents talk and wrap-up are merged for that, and only what is found so is worked out in full."""
+    guided = floor.agents > _ALL_IN_FULL and not floor.merged and floor.wrap > 0.0
+    problem = _Problem(replace(floor, merged=True) if guided else floor)
     scale = floor.service / floor.agents
     logs: NDArray[Any] = np.linspace(math.log(0.02), math.log(200.0), _PRICES)
     gains, _ = yield from problem.solve_many(np.exp(logs) * scale, 4.0 * tolerance)
@@ -239,7 +244,20 @@ def neighbours(
     logs = best + math.log(between) * np.arange(-steps, steps + 1)
     gains, after = yield from problem.solve_many(np.exp(logs) * scale, tolerance)
     at = min(max(int(np.argmin(gains)), 1), len(logs) - 2)
+    if guided:
+        near = slice(at - 1, at + 2)
+        start = _unmerged(after[near], floor.agents)
+        _, after = yield from _Problem(floor).solve_many(np.exp(logs[near]) * scale, tolerance, start)
+        at = 1
     return ring_up_to(after[at - 1]), ring_up_to(after[at + 1])
+
+
+def _unmerged(after: Grid, agents: int) -> Grid:
+    """Values by agents busy, as a first guess of those by agents talking and in wrap-up."""
+    best = np.maximum.accumulate(after[..., ::-1], axis=-1)[..., ::-1]
+    busy = np.minimum(np.add.outer(np.arange(agents + 1), np.arange(agents + 1)), agents)
+    guess: Grid = (best - best[:, :1, :1, :1])[:, busy, 0, :]
+    return guess
 
 
 def ring_up_to(after: NDArray[Any]) -> NDArray[np.int64]:

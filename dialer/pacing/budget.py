@@ -27,9 +27,10 @@ _MEMORY_DROPS = 40.0
 _WINDOW = 1800.0
 _MINUTE = 60.0
 _WINDOW_LEAST = 4.0  # drops; fewer say nothing
-_WINDOW_SHARE = 2.14  # of the target: the share of a half-hour's answers that is never to be passed (6% for 2.8%)
-_SPARE, _SPARE_LIVELY = 0.3, 1.1  # kept free below it, in standard deviations of so many drops; more where rates jump
-_SOFT, _SOFT_LIVELY = 0.7, 0.4  # and in so many below that risk shrinks
+_WINDOW_SHARE = 1.9  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
+_UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
+_SPARE, _SPARE_LIVELY = 0.3, 0.3  # kept free below it, in standard deviations of so many drops; more where rates jump
+_SOFT, _SOFT_LIVELY = 0.7, 0.2  # and in so many below that risk shrinks
 
 
 def minute_of(at: float) -> int:
@@ -57,6 +58,9 @@ class Budget:
         )  # number of the minute, answers and drops in it, of the last half-hour
         self._most_answers = 0.0  # in half an hour, with the agents there are; 0 until told
         self._lively = 0.5
+        self._half_hours_then: tuple[float, float, float] | None = (
+            None  # asked at, room and left; until something changes
+        )
 
     @property
     def threshold(self) -> float:
@@ -81,8 +85,9 @@ class Budget:
     def expect(self, half_hour: float, lively: float) -> None:
         """So many customers the agents who are there can talk to in half an hour: when half of them leave, what was
         answered before they did lets nobody drop more. ``lively``: how surely answer rates jump, 0 to 1: a jump drops
-        several at once, for which room must be kept."""
-        self._most_answers, self._lively = half_hour, lively
+        several at once, for which room must be kept, and in such times agents leave and talks get longer unannounced."""
+        self._most_answers, self._lively = half_hour * (1.0 - _UNFORESEEN * lively), lively
+        self._half_hours_then = None
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -118,25 +123,42 @@ class Budget:
         """1 while every half-hour that is not over yet is well within what it may have, falling to 0 when one has had all:
         then only calls without risk are placed. One that began some minutes ago has what was answered since, and what the
         agents who are there can still answer."""
+        return self._half_hours(now)[1]
+
+    def half_hour_left(self, now: float) -> float:
+        """Drops that each half-hour that is not over yet may still have; below 0 when one has had more."""
+        return self._half_hours(now)[2]
+
+    def _half_hours(self, now: float) -> tuple[float, float, float]:
+        then = self._half_hours_then
+        if then is not None and then[0] == now:
+            return then
         answers = drops = 0
-        room = 1.0
+        room, left = 1.0, self._may_have(self._most_answers)
         for minute, answered, dropped in reversed(self._minutes):
-            left = minute * _MINUTE + _WINDOW - now
-            if left <= 0.0:
+            rest = minute * _MINUTE + _WINDOW - now
+            if rest <= 0.0:
                 break
             answers += answered
             drops += dropped
-            if dropped and drops > 1:
-                room = min(room, self._room(drops, answers + left / _WINDOW * self._most_answers))
-        return room
+            if dropped:
+                limit = self._may_have(answers + rest / _WINDOW * self._most_answers)
+                left = min(left, limit - drops)
+                if drops > 1:
+                    room = min(room, self._room(drops, limit))
+        self._half_hours_then = then = now, room, left
+        return then
 
-    def _room(self, drops: int, answers: float) -> float:
-        limit = _WINDOW_SHARE * self.target * answers
+    def _may_have(self, answers: float) -> float:
+        return _WINDOW_SHARE * self.target * answers
+
+    def _room(self, drops: int, limit: float) -> float:
         spread = math.sqrt(limit)
         may = max(_WINDOW_LEAST, limit - (_SPARE + _SPARE_LIVELY * self._lively) * spread)
         return min(1.0, max(0.0, (may - drops) / max(1.0, (_SOFT + _SOFT_LIVELY * self._lively) * spread)))
 
     def _remember(self, at: float, answers: int, drops: int) -> None:
+        self._half_hours_then = None
         minute = minute_of(at)
         if self._minutes and self._minutes[-1][0] == minute:
             self._minutes[-1][1] += answers

@@ -38,7 +38,10 @@ from dialer.pacing.tracking import RateTracker
 
 USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
 BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
-_CANCEL_OVER = 0.5  # a ringing call whose answer would more likely than not be dropped
+_HANDFUL = 5  # agents; with no more than these, caution for crowds has nobody to spare
+_CANCEL_OVER = 0.2  # the chance that a ringing call's answer would be dropped, from which it is given up
+_STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
+_STORM_SPARE = 1.0  # drops kept back from what a storm may cause
 _MOST = 400  # calls in one decision
 _MOST_HORIZONS = 32
 _ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
@@ -134,6 +137,8 @@ class HazardPacer:
         if exact is not None:
             most, limit, nobody = min(most, exact), math.inf, False
         before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
+        storm = self._bearable(fixed, free, before, new, now) if exact is None and view.agents > _HANDFUL else _MOST
+        most = min(most, storm)
         swell = self._swell(view, fixed)
         if swell > 1.0 and exact is None:
             before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
@@ -141,11 +146,11 @@ class HazardPacer:
         if view.agents == view.leaving:
             risks = []
         binding = "risk"
-        if room < 1.0:
+        if room < 1.0 or len(risks) == storm:
             binding = "half-hour guard"
         if exact is not None:
             binding = "optimum"
-        if len(risks) == most and most != exact:
+        if len(risks) == most and most not in (exact, storm):
             binding = "room" if view.room is not None and most == view.room else "step"
         return Pace(
             place=len(risks),
@@ -170,13 +175,25 @@ class HazardPacer:
         little in calm times), and for the share of those who are free that is more than the usual few, or has just come: a
         shift begins, a break ends. Such moments are when answer rates jump as well, and calls for all of them at once would
         be answered before the jump is seen; a part of them a few seconds later costs little."""
-        if view.agents <= MOST_AGENTS:
+        if view.agents <= _HANDFUL:
             return 1.0
         doubt = self._doubt
         usual = self._usual_idle + _USUAL_SWING * math.sqrt(self._usual_idle) + _USUAL_IDLE
         more = max(fixed - usual, min(float(fixed), self._newcomers(view.agents)))
-        crowd = more / fixed * min(1.0, (view.agents - MOST_AGENTS) / MOST_AGENTS) if more > 0.0 else 0.0
+        crowd = more / fixed * min(1.0, (view.agents - _HANDFUL) / _HANDFUL) if more > 0.0 else 0.0
         return 1.0 + doubt + (_CAUTION + _DOUBTED * doubt) * crowd
+
+    def _bearable(self, fixed: int, free: odds.Chances, before: Array, new: Array, now: float) -> int:
+        """How many more calls may ring so that, were answers to come some times as likely from now on, no more customers
+        would find nobody than the half-hours under way still have room for. A call that has not rung 15 s cannot be taken
+        back, so what is in the air when the rate trebles is answered; where few answer that is dozens of calls."""
+        if self._ring.seen < _ENOUGH:
+            return _MOST
+        storm = 1.0 + _STORM * self._chance.lively
+        answers = float(np.minimum(before[:, -1] * storm, 1.0).sum())
+        agents = fixed + float(free.chances[:, -1].sum())
+        left = max(0.0, self._budget.half_hour_left(now) - _STORM_SPARE)
+        return max(0, math.floor((agents + left - answers) / min(1.0, float(new[-1]) * storm)))
 
     def _newcomers(self, agents: int) -> float:
         """Agents who came within the last seconds, since the last sample included."""
@@ -187,6 +204,8 @@ class HazardPacer:
         agents = view.agents - view.leaving
         if not self._memoryless or not self._small.ready(agents):
             return None
+        if room < 1.0 and agents > _HANDFUL:
+            return None  # the optimum knows no half-hours; the general rule sinks with their room
         in_air = len(view.ringing) + len(view.waiting)
         if room <= 0.0:
             return max(0, view.idle - in_air)

@@ -1,6 +1,6 @@
 """The optimum itself, for a handful of agents whose customers' ringing has no memory.
 
-With up to five agents the problem of ``bound`` is small enough to be solved while the floor runs. Where ringing times
+With up to a dozen agents the problem of ``bound`` is small enough to be solved while the floor runs. Where ringing times
 look exponential, the age of a call says nothing, and the state (talking, wrapping, ringing) is all there is to know:
 then nothing beats the solution. (Where ages tell something, the hazard pacer's odds use them and this stands aside.)
 
@@ -21,14 +21,15 @@ from numpy.typing import NDArray
 
 from dialer.pacing.bound import MarkovFloor, neighbours
 
-MOST_AGENTS = 5
+MOST_AGENTS = 12
 _SLICE = 3  # pauses of 20 sweeps a sample: 2 to 11 ms
+_MANY, _SLICE_OF_MANY = 5, 1  # agents; above, a pause is 2 to 11 ms alone
 _PRICE_STEP = 1.2  # between the optimum's price and its neighbours'
 _TOLERANCE = 2e-4  # of utilisation
 _FINE, _COARSE = math.log(1.06), math.log(1.12)
 _MOST_ACCOUNT = 3.0  # expected drops saved or owed
 _KEPT = 400  # solutions
-_MOST_RINGING = 2000  # calls at once that a handful of agents are ever worth; figures that want more are no floor's
+_MOST_RINGING = 2000  # calls at once that so few agents are ever worth; figures that want more are no floor's
 
 Policy = NDArray[np.int64]
 
@@ -89,7 +90,7 @@ class SmallFloor:
                 self._pair, self._pair_key = pair, key
             return
         try:
-            for _ in range(_SLICE):
+            for _ in range(_SLICE if agents <= _MANY else _SLICE_OF_MANY):
                 next(self._work)
         except StopIteration as done:
             if len(_solved) >= _KEPT:

@@ -12,6 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _STEP = 0.04  # of the logarithm
 _LOW, _HIGH = math.log(0.003), math.log(8.0)  # answers per call at chance 0.5; or per call at its own chance
@@ -27,6 +28,16 @@ _DRIFT = 2e-6  # variance of the logarithm, an event
 
 
 _REGIMES = np.array([[_CALM], [1.0]])
+
+
+def _landings() -> NDArray[np.float64]:
+    """Where a jump leads, by the cell of the grid it starts from: worked out once, for it is looked up every second."""
+    near = np.exp((_LOGS[None, :] - _LOGS[:, None]) ** 2 * (-0.5 / _JUMP**2))
+    landed: NDArray[np.float64] = near / near.sum(axis=1, keepdims=True)
+    return landed
+
+
+_LANDS = _landings()
 
 
 class SwitchingRate:
@@ -63,8 +74,8 @@ class SwitchingRate:
         moved[:, 1:] += drift * belief[:, :-1]
         moved[:, :-1] += drift * belief[:, 1:]
         jumps = jump * _REGIMES
-        near = np.exp((_LOGS - math.log(self.rate)) ** 2 * (-0.5 / _JUMP**2))
-        moved += jumps * (np.add.reduce(belief, axis=1, keepdims=True) * (near / near.sum()) - moved)
+        start = min(len(_LANDS) - 1, max(0, round((math.log(self.rate) - _LOW) / _STEP)))
+        moved += jumps * (np.add.reduce(belief, axis=1, keepdims=True) * _LANDS[start] - moved)
         likely = events * _LOGS - exposure * _RATES
         moved *= np.exp(likely - likely.max())
         self._belief = moved / moved.sum()

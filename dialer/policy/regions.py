@@ -26,13 +26,13 @@ def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ..
     (toll-free, mobile of a country of many zones) is placed by the address, if that lies in the same country.
     """
     try:
-        number = phonenumbers.parse(e164)
+        number, kind = _read(e164)
     except phonenumbers.NumberParseException:
         return _as_zones(zones_of_region(address_region)) if address_region else ()
-    names = tuple(name for name in number_zones.time_zones_for_number(number) if name != _UNKNOWN)
+    names = tuple(name for name in _zone_names(number, kind) if name != _UNKNOWN)
     if names and number.country_code == _NORTH_AMERICA:
         names = _split_area(str(number.national_number)) or names
-    if len(names) == 1 or (names and phonenumbers.number_type(number) in _PLACED):
+    if len(names) == 1 or (names and kind in _PLACED):
         return _as_zones(names)
     if address_region:
         of_address = zones_of_region(address_region)
@@ -41,6 +41,27 @@ def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ..
         ):
             return _as_zones(of_address)
     return _as_zones(names)
+
+
+def _read(e164: str) -> tuple[phonenumbers.PhoneNumber, int]:
+    """The number and its kind. What is E.164 already need only be split after its country code, which is a third of the
+    work; the library's reading of text is for the rest: a nought that Italy keeps, a number of no known kind."""
+    for length in (1, 2, 3):
+        country, national = e164[1 : 1 + length], e164[1 + length :]
+        if country.isdigit() and int(country) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            if e164[0] == "+" and national.isdigit() and national.isascii() and national[0] != "0":
+                number = phonenumbers.PhoneNumber(country_code=int(country), national_number=int(national))
+                if (kind := phonenumbers.number_type(number)) != PhoneNumberType.UNKNOWN:
+                    return number, kind
+            break
+    number = phonenumbers.parse(e164)
+    return number, phonenumbers.number_type(number)
+
+
+def _zone_names(number: phonenumbers.PhoneNumber, kind: int) -> tuple[str, ...]:
+    if kind != PhoneNumberType.UNKNOWN and phonenumbers.is_number_type_geographical(kind, number.country_code or 0):
+        return tuple(number_zones.time_zones_for_geographical_number(number))
+    return tuple(number_zones.time_zones_for_number(number))
 
 
 def _split_area(national: str) -> tuple[str, ...]:

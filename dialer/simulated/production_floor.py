@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import selectors
 import tempfile
 from collections.abc import Coroutine
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -36,6 +34,7 @@ from dialer.pacing.fast_floor import Fates
 from dialer.pacing.scenario import Scenario
 from dialer.pacing.state import FloorView, Pace, PacingEvent
 from dialer.policy import CallRequest, decide, load_sets
+from dialer.simulated.virtual_loop import VirtualLoop
 from dialer.switchboard import CallInFlight, Switchboard
 from recording.recorder import Recorder
 
@@ -58,13 +57,6 @@ class _NoBooks:
     def ended(self, call: CallInFlight, event: LegEnded) -> None: ...
     def relay(self, event: RelayState) -> None: ...
     def trunk(self, event: TrunkState) -> None: ...
-
-
-class _NothingOutside(selectors.DefaultSelector):
-    """While something is left to run the kernel need not be asked for news: none comes from outside this loop."""
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        return [] if timeout == 0 else super().select(timeout)
 
 
 class _Ear(FloorEar):
@@ -91,8 +83,8 @@ class ProductionFloor:
             )
         self._scenario = scenario
         self._fates = Fates(scenario, seed)
-        self._loop = asyncio.SelectorEventLoop(_NothingOutside())
-        self._clock = VirtualClock(_START, in_memory=True)
+        self._loop = VirtualLoop()  # type: ignore[abstract]  # what it lacks of a loop is what nothing here may wait for
+        self._clock = VirtualClock(_START)
         self._engine = ScriptedEngine(self._clock, self._script, max_legs=1_000_000)
         self._ear = _Ear(self._clock)
         self._floor = Floor(self._clock, on_move=self._moved)
@@ -114,13 +106,11 @@ class ProductionFloor:
         settings = RecordingSettings(directory=Path(self._disk.name), low_watermark_bytes=0)
         # Nobody is called and nothing is heard, so one armed tape stands for all: an order still cannot be without.
         self._tape = Recorder(settings, SystemClock()).arm("simulation")
-        self._do(self._open())
+        self._loop.finish(self._open())
 
     def close(self) -> None:
-        self._do(self._engine.close())
-        for task in self._tasks:
-            task.cancel()
-        self._do(asyncio.sleep(0))
+        self._loop.finish(self._engine.close())
+        self._loop.run(self._let_go)
         self._loop.close()
         self._disk.cleanup()
 
@@ -149,7 +139,8 @@ class ProductionFloor:
 
     def carry_out(self, pace: Pace, now: float) -> list[PacingEvent]:
         self._move_to(now)
-        self._do(self._carry_out(pace))
+        if pace.place or pace.cancel:
+            self._loop.finish(self._carry_out(pace))
         return self._ear.take()
 
     def staffed(self) -> int:
@@ -166,7 +157,6 @@ class ProductionFloor:
         for n in range(self._scenario.agents):
             self._floor.add(agent_id=f"agent-{n}", name=f"Agent {n}", desk=f"desk-{n}")
             leg = await self._engine.nail_up(DeskOrder(desk=f"desk-{n}", uri="sip:desk@memory"))
-            await self._clock.advance(0.0)
             self._floor.desk_up(f"agent-{n}", leg)
         self._ear.take()
 
@@ -185,7 +175,6 @@ class ProductionFloor:
                 await self._switchboard.hang_up(call, HangupCause.CANCELLED)
         for place in range(pace.place):
             await self._place(pace.risk[place] if place < len(pace.risk) else 0.0)
-        await self._clock.advance(0.0)
 
     async def _place(self, risk: float) -> None:
         number = next(self._numbers)
@@ -197,7 +186,7 @@ class ProductionFloor:
             call_id=call_id,
             attempt_id=call_id,
             callee=callee,
-            tape=replace(self._tape, call_id=call_id),
+            tape=self._tape,
             ring_seconds=3600.0,
             set_up_seconds=3600.0,
         )
@@ -250,7 +239,8 @@ class ProductionFloor:
         now = self._clock.monotonic()
         due = self._clock.next_due()
         if at > now or (at == now and due is not None and due <= now):
-            self._do(self._clock.advance(at - now + 1e-9))
+            self._loop.run(self._clock.go_to, at + 1e-9, self._loop.settle)
 
-    def _do(self, work: Coroutine[Any, Any, Any]) -> None:
-        self._loop.run_until_complete(work)
+    def _let_go(self) -> None:
+        for task in self._tasks:
+            task.cancel()

@@ -8,7 +8,7 @@ import pytest
 
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
-from dialer.pacing.scenario import Scenario
+from dialer.pacing.scenario import Scenario, Steps
 from dialer.pacing.simulator import run_day
 from dialer.pacing.state import FloorView, Sample
 
@@ -72,3 +72,25 @@ def test_newcomers_are_a_crowd_for_some_seconds() -> None:
     settled = after(*[FloorView(idle=5)] * 10, *[FloorView(idle=10)] * 110)
     assert back < settled
     assert settled == stayed
+
+
+def test_what_is_in_the_air_is_no_more_than_the_half_hour_bears_should_answers_treble() -> None:
+    """Where rates were seen to jump, fewer calls ring at once the fewer drops are left; where they never did, it is no matter."""
+    jumps = Steps(factors=(1.0, 0.5, 1.5, 0.7, 1.3), every_minutes=10.0)
+    pacer = HazardPacer(0.028)
+    run_day(FastFloor(Scenario(agents=10, answer_rate=0.3, answer_steps=jumps), 3), pacer, hours=2.0)
+    lively: dict[str, Any] = pacer.as_record()
+    at = 7200.0
+    view = crowd(4, 12)
+
+    def dials(record: dict[str, Any], drops: int) -> int:
+        budget = {**record["budget"], "minutes": [[119, 60, drops]], "most_answers": 60.0}
+        made = HazardPacer.from_record({**record, "budget": budget, "usual_idle": 4.0})
+        pace = made.decide(view, at)
+        if drops >= 3:
+            assert pace.why["binding"] == "half-hour guard"
+        return pace.place
+
+    none, some, many = (dials(lively, drops) for drops in (0, 3, 5))
+    assert none >= some >= many
+    assert none > many

@@ -249,10 +249,27 @@ def test_lively_times_are_known_from_calm_ones_and_keep_more_room() -> None:
     for rate in (calm, lively):
         budget = Budget(0.028)
         budget.expect(137.0, rate.lively)
-        for _ in range(4):
+        for _ in range(3):
             budget.dropped(10.0)
         rooms.append(budget.half_hour_room(11.0))
     assert rooms[0] > rooms[1] > 0.0
+
+
+def test_drops_left_are_those_of_the_half_hour_that_is_shortest_of_them() -> None:
+    budget = Budget(0.028)
+    budget.expect(100.0, 0.0)
+    whole = budget.half_hour_left(0.0)
+    assert 4.0 < whole < 6.0  # under 6% of a hundred answers
+    for at in (10.0, 70.0):
+        budget.dropped(at)
+    assert budget.half_hour_left(71.0) == pytest.approx(whole - 2.0, abs=0.3)
+    for _ in range(50):
+        budget.answered(600.0, 0.0)
+    budget.dropped(1500.0)
+    assert budget.half_hour_left(1501.0) < whole - 2.0
+    assert budget.half_hour_left(3700.0) == whole  # all of it is over
+    budget.expect(100.0, 1.0)
+    assert budget.half_hour_left(3700.0) < 0.6 * whole  # where rates jump, half of what may come is not counted on
 
 
 @pytest.mark.parametrize(("answers", "most"), [(100, 6), (140, 8), (460, 27), (1500, 90)])
