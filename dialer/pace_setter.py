@@ -84,18 +84,19 @@ class FloorEar(ABC):
         talking: list[float] = []
         wrapping: list[float] = []
         since = self._since
-        for agent in floor:
-            if agent.is_leader:
-                continue
+        for agent in floor:  # most of them talk: that is looked for first
             state = agent.state
-            if state is _READY:
-                idle += agent.leg is not None
-            elif state is _TALKING or state is _WRAP_UP:
+            if state is _TALKING or state is _WRAP_UP:
+                if agent.is_leader:
+                    continue
                 if agent.pause_wanted is not None:
                     leaving += 1
+                elif state is _TALKING:
+                    talking.append(now - since.get(agent.id, now))
                 else:
-                    spells = talking if state is _TALKING else wrapping
-                    spells.append(now - since.get(agent.id, now))
+                    wrapping.append(now - since.get(agent.id, now))
+            elif state is _READY and agent.leg is not None and not agent.is_leader:
+                idle += 1
         ringing: list[CallInFlight] = []
         waiting: list[float] = []
         for call in calls:
@@ -109,7 +110,7 @@ class FloorEar(ABC):
             talking=tuple(talking),
             wrapping=tuple(wrapping),
             leaving=leaving,
-            ringing=tuple([call.call_id for call in ringing]),
+            ringing=tuple([call.order.call_id for call in ringing]),
             ringing_age=tuple([now - call.placed_mono for call in ringing]),
             ringing_rung=tuple([0.0 if call.rang_mono is None else now - call.rang_mono for call in ringing]),
             ringing_chance=tuple([call.chance for call in ringing]),

@@ -246,6 +246,8 @@ class Switchboard:
                 self._journal.progressed(call, event)
             case LegAnswered():
                 await self._answered(call, event)
+            case LegEnded():
+                await self._ended(call, event)
             case LegFirstAudio():
                 call.first_audio_at = event.at
                 self._journal.noted(call, "first-audio")
@@ -263,8 +265,6 @@ class Switchboard:
                 self._journal.noted(call, "conference", parts=parts)
             case LegBridged():
                 pass
-            case LegEnded():
-                await self._ended(call, event)
 
     async def _take_desk(self, event: EngineEvent) -> None:
         if isinstance(event, LegAnswered | LegEnded):
