@@ -23,6 +23,7 @@ import numpy as np
 
 from bench.pacing_cells import (
     AGENTS,
+    ANEW,
     FIRST,
     FIRST_AT_1PCT,
     RATES,
@@ -108,7 +109,7 @@ def simulate(until: float, days: Days, times: float, jobs: int) -> None:
 def simulated(cell: Cell, number: int) -> dict[str, Any]:
     """What came of a cell's day of this number."""
     started = time.process_time()
-    floor = FastFloor(cell.scenario(), SEEDS_FROM + number)
+    floor = FastFloor(cell.scenario(), cell.first_seed + number)
     day = run_day(floor, cell.make_pacer())
     return {
         "utilisation": day.utilisation,
@@ -210,7 +211,10 @@ def report(days: Days) -> str:
         ]
     out += [
         f"8-hour days of the seeds {SEEDS_FROM} and following, on which nothing was developed or chosen; their number was fixed",
-        f"beforehand for every cell, and one and the same pacer (fingerprint {code()}) made all of them. Each day has a pacer",
+        f"beforehand for every cell; the pacer is that of fingerprint {code()}. The Markov cells of 10 agents showed a fault on",
+        "their first days, which only floors of 6 to 12 agents meet whose customers' ringing has no memory. Mended, they were",
+        f"simulated anew, on the seeds {ANEW['markov', 10]} and following; the other cells are of the pacer before it, whose first day",
+        "of each came out the same to the last digit when the mended one simulated it again. Each day has a pacer",
         "that knows nothing yet. Utilisation = (talk + wrap-up) / logged in, % ± standard",
         "error over days (share of answers dropped, %). Ring to answer lognormal 12 s (cv .5), no answer 30 s, talk lognormal",
         "90 s (cv 1), wrap-up lognormal 15 s (cv .5), patience 2 s; hazard target 2.8%. `first` is the figure to beat.",

@@ -204,8 +204,8 @@ class HazardPacer:
         agents = view.agents - view.leaving
         if not self._memoryless or not self._small.ready(agents):
             return None
-        if room < 1.0 and agents > _HANDFUL:
-            return None  # the optimum knows no half-hours; the general rule sinks with their room
+        if room <= 0.0 and agents > _HANDFUL:
+            return None  # the optimum knows no half-hours; the general rule comes back little by little
         in_air = len(view.ringing) + len(view.waiting)
         if room <= 0.0:
             return max(0, view.idle - in_air)

@@ -42,7 +42,9 @@ def test_a_dearer_drop_means_fewer_calls() -> None:
     assert dear[0, 0, 0] >= 3  # three idle agents: three calls cost nothing
 
 
-@pytest.mark.parametrize(("agents", "rate", "target"), [(1, 0.15, 0.028), (3, 0.5, 0.01), (4, 0.3, 0.001)])
+@pytest.mark.parametrize(
+    ("agents", "rate", "target"), [(1, 0.15, 0.028), (3, 0.5, 0.01), (4, 0.3, 0.001), (8, 0.3, 0.028)]
+)
 def test_prices_side_by_side_find_the_neighbours_of_the_optimum(agents: int, rate: float, target: float) -> None:
     floor = MarkovFloor(agents=agents, answer_rate=rate, abandonment=target)
     price = solve_bound(floor, tolerance=1e-4).price

@@ -44,6 +44,16 @@ def test_both_neighbours_enclose_the_optimum() -> None:
     assert small.ring_up_to(0, 0, 0, careful=True) >= 3  # three are free
 
 
+def test_ten_agents_take_longer_but_no_longer_at_a_time() -> None:
+    small, samples = worked_out(10, 0.3)
+    assert samples > 30
+    strict = [small.ring_up_to(8, wrapping, 0, careful=True) for wrapping in (0, 1, 2)]
+    assert strict == sorted(strict, reverse=True)  # fewer free, fewer calls
+    assert small.ring_up_to(6, 2, 0, careful=True) > small.ring_up_to(
+        8, 0, 0, careful=True
+    )  # wrap-up ends sooner than talk
+
+
 def test_what_rings_is_never_taken_back() -> None:
     small, _ = worked_out(1, 0.5)
     assert small.ring_up_to(1, 0, 7, careful=False) == 7
