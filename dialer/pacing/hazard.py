@@ -39,7 +39,14 @@ from dialer.pacing.tracking import RateTracker
 USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
 BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
 _HANDFUL = 5  # agents; with no more than these, caution for crowds has nobody to spare
-_CANCEL_OVER = 0.2  # the chance that a ringing call's answer would be dropped, from which it is given up
+_GIVEN_UP_FROM, _OF_MANY = (
+    0.2,
+    0.5,
+)  # the chance that a ringing call's answer would be dropped; with few agents, with many
+_FEW_AGENTS, _MANY_AGENTS = (
+    12,
+    30,
+)  # a large floor would give up a third of its dials at a fifth, and those count as attempts
 _STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
 _STORM_SPARE = 1.0  # drops kept back from what a storm may cause
 _MOST = 400  # calls in one decision
@@ -242,7 +249,7 @@ class HazardPacer:
         return found
 
     def _would_drop(self, view: FloorView, fixed: int, free: Array, answer: Array) -> tuple[CallKey, ...]:
-        """Calls rung long enough whose answer within the next second would more likely be dropped than not."""
+        """Calls rung long enough whose answer within the next second would too likely be dropped."""
         if fixed > 0 or not view.ringing:
             return ()
         old = [place for place, rung in enumerate(view.ringing_rung) if rung >= KINDEST_RING]
@@ -251,7 +258,8 @@ class HazardPacer:
         others = answer[[place for place in range(len(answer)) if place not in set(old)], -1:]
         one = np.ones(1)
         risk = odds.risks(fixed, odds.Chances.of(free), others, np.zeros(1), one, 1, 1.0)
-        if risk and risk[0] > _CANCEL_OVER:
+        many = min(1.0, max(0.0, (view.agents - _FEW_AGENTS) / (_MANY_AGENTS - _FEW_AGENTS)))
+        if risk and risk[0] > _GIVEN_UP_FROM + many * (_OF_MANY - _GIVEN_UP_FROM):
             return tuple(view.ringing[place] for place in old)
         return ()
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dialer.pacing import odds
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.scenario import Break, Scenario, Steps
@@ -125,6 +126,25 @@ def test_hopeless_ringing_calls_are_given_up(learned: dict[str, Any]) -> None:
     assert HazardPacer.from_record(learned).decide(view, 2000.0).cancel == ("old",)
     kept = HazardPacer(0.028, cancels=False)
     assert kept.decide(view, 0.0).cancel == ()
+
+
+@pytest.mark.parametrize(
+    ("agents", "risk", "given_up"), [(10, 0.3, True), (40, 0.3, False), (40, 0.6, True), (10, 0.1, False)]
+)
+def test_a_large_floor_gives_up_only_what_is_more_likely_dropped_than_not(
+    learned: dict[str, Any], monkeypatch: pytest.MonkeyPatch, agents: int, risk: float, given_up: bool
+) -> None:
+    pacer = HazardPacer.from_record(learned)
+    view = FloorView(
+        idle=0,
+        talking=(30.0,) * agents,
+        ringing=("old",),
+        ringing_age=(16.0,),
+        ringing_rung=(16.0,),
+        ringing_chance=(None,),
+    )
+    monkeypatch.setattr(odds, "risks", lambda *_: [risk])
+    assert pacer.decide(view, 2000.0).cancel == (("old",) if given_up else ())
 
 
 def test_nobody_logged_in_means_no_call(learned: dict[str, Any]) -> None:
