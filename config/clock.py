@@ -136,14 +136,14 @@ class VirtualClock:
 
     def _wake_next(self, target: float) -> bool:
         """The next sleeper due at ``target`` or before; False: there is none."""
-        due = self.next_due()
-        if due is None or due > target:
-            return False
-        self._elapsed = due
-        act = heapq.heappop(self._sleepers)[2].act
-        assert act is not None
-        act()
-        return True
+        sleepers = self._sleepers
+        while sleepers and sleepers[0][0] <= target:
+            due, _, sleeper = heapq.heappop(sleepers)
+            if (act := sleeper.act) is not None:
+                self._elapsed = due
+                act()
+                return True
+        return False
 
     async def _settle(self) -> None:
         # Long enough for a chain of event, reaction and next event to run through before time goes on.

@@ -190,7 +190,9 @@ class CampaignRunner:
                 facts = await self.facts()
         now = self._clock.monotonic()
         # The pacer is shown the floor even when a gate is shut: it goes on learning, and gives up what would drop.
-        view = setter.view(self._switchboard, self._floor, now, room=max(0, room(facts)))
+        view = setter.view(
+            self._switchboard.unanswered, self._switchboard.waiting, self._floor, now, room=max(0, room(facts))
+        )
         pace = setter.decide(view, now)
         for call_id in pace.cancel:
             await self._give_up(CallId(str(call_id)), now)

@@ -38,8 +38,9 @@ from dialer.engine import Prompt, SipEngine
 from dialer.events import LegEnded
 from dialer.figures import CallTotals, FloorFigures
 from dialer.floor import Agent, AgentState, Floor
+from dialer.floor_journal import FloorJournal
 from dialer.followup import FollowUp, calendars_of
-from dialer.journal import FloorJournal, StoreJournal
+from dialer.journal import StoreJournal
 from dialer.judge import judge_by
 from dialer.line_health import LineHealth
 from dialer.messages import abandonment_of, announcement_of

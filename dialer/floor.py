@@ -78,6 +78,7 @@ class Floor:
         self._on_move = on_move
         self._pause_reasons = tuple(pause_reasons)
         self._agents: dict[str, Agent] = {}
+        self._log = log.bind()
 
     def __iter__(self) -> Iterator[Agent]:
         return iter(self._agents.values())
@@ -207,6 +208,6 @@ class Floor:
                 f"an agent cannot go from {old} to {new}", field="state", remedy=f"allowed: {sorted(AGENT_MOVES[old])}"
             )
         agent.state, agent.since, agent.reason = new, self._clock.now(), reason
-        log.info("agent", agent=agent.id, move=f"{old} -> {new}", reason=reason)
+        self._log.info("agent", agent=agent.id, move=f"{old} -> {new}", reason=reason)
         if self._on_move is not None:
             self._on_move(agent, old)

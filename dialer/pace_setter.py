@@ -45,8 +45,6 @@ KINDEST_RING = 15.0
 _HOME = ZoneInfo("UTC")
 
 
-SOONEST = 0.5
-"""Seconds between two decisions at least, however much happens."""
 _READY, _TALKING, _WRAP_UP = (
     AgentState.READY,
     AgentState.TALKING,
@@ -78,7 +76,15 @@ class FloorEar(ABC):
     def chance_of_next(self) -> float | None:
         return None
 
-    def view(self, calls: Iterable[CallInFlight], floor: Floor, now: float, *, room: int | None = None) -> FloorView:
+    def view(
+        self,
+        unanswered: Iterable[CallInFlight],
+        waiting: Iterable[CallInFlight],
+        floor: Floor,
+        now: float,
+        *,
+        room: int | None = None,
+    ) -> FloorView:
         """The floor at this instant. A call with an agent reserved for it, and that agent, are no business of the pacer."""
         idle, leaving = 0, 0
         talking: list[float] = []
@@ -97,14 +103,7 @@ class FloorEar(ABC):
                     wrapping.append(now - since.get(agent.id, now))
             elif state is _READY and agent.leg is not None and not agent.is_leader:
                 idle += 1
-        ringing: list[CallInFlight] = []
-        waiting: list[float] = []
-        for call in calls:
-            if call.answered_at is None:
-                if call.agent_id is None:
-                    ringing.append(call)
-            elif call.bridged_at is None and not call.abandoned and call.answered_mono is not None:
-                waiting.append(now - call.answered_mono)
+        ringing = [call for call in unanswered if call.agent_id is None]
         return FloorView(
             idle=idle,
             talking=tuple(talking),
@@ -114,7 +113,7 @@ class FloorEar(ABC):
             ringing_age=tuple([now - call.placed_mono for call in ringing]),
             ringing_rung=tuple([0.0 if call.rang_mono is None else now - call.rang_mono for call in ringing]),
             ringing_chance=tuple([call.chance for call in ringing]),
-            waiting=tuple(waiting),
+            waiting=tuple([now - call.answered_mono for call in waiting if call.answered_mono is not None]),
             next_chance=self.chance_of_next,
             room=room,
         )
@@ -247,6 +246,7 @@ class PaceSetter(FloorEar):
 
     def decide(self, view: FloorView, now: float) -> Pace:
         """How many calls now, and which ringing ones to give up."""
+        self._news.clear()  # what happens from here on, while calls are being placed as well, is for the next decision
         self._gated.day = self.today
         if self._watched_until is not None and now - self._watched_until > _UNWATCHED:
             self._look_anew(now)
@@ -270,9 +270,9 @@ class PaceSetter(FloorEar):
 
     async def until_due(self) -> None:
         """Until the pacer wants to be asked again: after its ``every``, or soon after an event where it asks for that."""
-        self._news.clear()
-        await self._clock.sleep(min(SOONEST, self._gated.every))
-        rest = self._gated.every - SOONEST
+        every, soonest = self._gated.every, self._gated.soonest
+        await self._clock.sleep(min(soonest, every))
+        rest = every - soonest
         if rest <= 0 or (self._gated.on_events and self._news.is_set()):
             return
         if not self._gated.on_events:
@@ -305,7 +305,7 @@ class PaceSetter(FloorEar):
 
     def _tell(self, event: PacingEvent) -> None:
         self.counts[type(event).__name__.lower()] += 1
-        if not isinstance(event, Sample):
+        if not isinstance(event, Sample | Placed):
             self._news.set()
         if self._log is not None and self._log_begun:
             self._log.told(event)

@@ -7,7 +7,7 @@ message with the company's name, and is counted as abandoned (us-tsr as quality 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
@@ -128,6 +128,7 @@ class Switchboard:
         self._desk_gone = desk_gone
         self._calls: dict[LegId, CallInFlight] = {}
         self._ordered: dict[CallId, CallInFlight] = {}
+        self._unanswered: dict[CallId, CallInFlight] = {}
         self._waiting: list[CallInFlight] = []
         self._desk_waiters: dict[LegId, asyncio.Future[bool]] = {}
         self._desk_told: dict[LegId, bool] = {}
@@ -145,17 +146,28 @@ class Switchboard:
         return self._ordered.get(call_id)
 
     @property
+    def unanswered(self) -> Iterable[CallInFlight]:
+        """Calls on their way, in order of placement."""
+        return self._unanswered.values()
+
+    @property
+    def waiting(self) -> Sequence[CallInFlight]:
+        """Customers who answered and for whom nobody is free yet, in order of answer."""
+        return self._waiting
+
+    @property
     def relay_up(self) -> bool:
         return self._relay_up
 
     async def place(self, call: CallInFlight) -> None:
         """Let the INVITE leave. Raises what ``SipEngine.place`` raises; then no call exists."""
-        self._ordered[call.call_id] = call
+        self._ordered[call.call_id] = self._unanswered[call.call_id] = call
         call.placed_mono = self._clock.monotonic()
         try:
             call.leg = await self._engine.place(call.order)
         except BaseException:
-            del self._ordered[call.call_id]
+            self._ordered.pop(call.call_id, None)
+            self._unanswered.pop(call.call_id, None)
             raise
         self._calls[call.leg] = call
 
@@ -284,6 +296,7 @@ class Switchboard:
 
     async def _answered(self, call: CallInFlight, event: LegAnswered) -> None:
         call.answered_at, call.answered_mono = event.at, self._clock.monotonic()
+        self._unanswered.pop(call.call_id, None)
         agent = self._floor.agent(call.agent_id) if call.agent_id else None
         if agent is None or agent.state is not AgentState.RESERVED or agent.call_id != call.call_id:
             agent = self._floor.reserve(call.call_id)
@@ -362,6 +375,7 @@ class Switchboard:
     async def _ended(self, call: CallInFlight, event: LegEnded) -> None:
         self._calls.pop(event.leg, None)
         self._ordered.pop(call.call_id, None)
+        self._unanswered.pop(call.call_id, None)
         if call in self._waiting:
             self._waiting.remove(call)
         if call.abandoned and event.cause is HangupCause.NORMAL:

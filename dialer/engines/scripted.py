@@ -7,6 +7,7 @@ nothing to the tape but what its scripts say: a scripted call is a call of the s
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,15 +79,12 @@ BUSY: Script = (Release(after=0.2, cause=HangupCause.BUSY, status=486, q850=17),
 class _Leg:
     id: LegId
     order: CallOrder | DeskOrder
+    call_id: CallId | None  # None: a desk's
     state: LegState = LegState.PLACED
     answered_at: float | None = None
     partner: LegId | None = None
     held: bool = False
     alarms: list[Alarm] = field(default_factory=list)
-
-    @property
-    def call_id(self) -> CallId | None:
-        return self.order.call_id if isinstance(self.order, CallOrder) else None
 
 
 class ScriptedEngine:
@@ -96,6 +94,8 @@ class ScriptedEngine:
         self._clock = clock
         self._script_for = script_for
         self._legs: dict[LegId, _Leg] = {}
+        self._name, self._made = new_id("leg"), itertools.count()  # a leg's name is the engine's and its number
+        self._log = log.bind()
         self._told: deque[EngineEvent] = deque()
         self._listener: asyncio.Future[None] | None = None
         self._running = self._closed = False
@@ -195,7 +195,9 @@ class ScriptedEngine:
             raise EngineFull(
                 f"all {self.capabilities.max_legs} legs are in use", remedy="wait for a call to end, or raise max_legs"
             )
-        leg = _Leg(id=LegId(new_id("leg")), order=order)
+        leg = _Leg(
+            LegId(f"{self._name}-{next(self._made)}"), order, order.call_id if isinstance(order, CallOrder) else None
+        )
         self._legs[leg.id] = leg
         return leg
 
@@ -303,7 +305,7 @@ class ScriptedEngine:
         if leg.state is new:
             return
         assert can_move(leg.state, new), f"{leg.state} -> {new}"
-        log.debug("leg", leg=leg.id, move=f"{leg.state} -> {new}")
+        self._log.debug("leg", leg=leg.id, move=f"{leg.state} -> {new}")
         leg.state = new
 
     def _known(self, leg: LegId) -> _Leg:
@@ -323,11 +325,13 @@ class ScriptedEngine:
 
     def _emit(self, event: EngineEvent) -> None:
         self._told.append(event)
-        self._wake()
+        if self._listener is not None:
+            self._wake()
 
     def _wake(self) -> None:
-        if self._listener is not None and not self._listener.done():
-            self._listener.set_result(None)
+        listener, self._listener = self._listener, None
+        if listener is not None and not listener.done():
+            listener.set_result(None)
 
     def _now(self) -> datetime:
         return self._clock.now()

@@ -21,16 +21,19 @@ _FEWER = 4.0
 _BALANCE = 4.0  # drops of debt that bring the aim to its floor, up to 10 agents; more agents drop in larger clusters
 _HIGHEST = 0.5  # threshold
 AIM = 0.96  # of the target: keeps what is realised under it
+_YOUNG = 0.7  # of the aim that a campaign without answers does without
+_YOUNG_ANSWERS, _EACH_BEYOND_SIX = 20.0, 30.0  # until most of it is given back: with many agents, for each of them
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
 _TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
 _WINDOW = 1800.0
 _MINUTE = 60.0
+_SAME_MOMENT = 1e-3  # seconds
 _WINDOW_LEAST = 4.0  # drops; fewer say nothing
 _WINDOW_SHARE = 1.9  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
 _UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
 _SPARE, _SPARE_LIVELY = 0.3, 0.3  # kept free below it, in standard deviations of so many drops; more where rates jump
-_SOFT, _SOFT_LIVELY = 0.7, 0.2  # and in so many below that risk shrinks
+_SOFT, _SOFT_LIVELY = 1.0, 0.2  # and in so many below that risk shrinks
 
 
 def minute_of(at: float) -> int:
@@ -49,6 +52,7 @@ class Budget:
         self.answers = 0
         self.drops = 0
         self.balance = 0.0
+        self._agents = 1.0
         self._predicted = _PRIOR_DROPS
         self._happened = _PRIOR_DROPS * math.sqrt(math.sqrt(max(1.0, _TRUSTED / target)))
         self._least_debt = max(1.0, _BALANCE * math.sqrt(min(1.0, target / _TRUSTED)))
@@ -72,12 +76,15 @@ class Budget:
         return self._happened / self._predicted
 
     def aim(self) -> float:
-        """The share of drops steered for now."""
+        """The share of drops steered for now: a young campaign drops less than it may, for it knows little yet, has a small
+        account at stake, and loses next to nothing by it: what is not dropped early may be dropped later."""
         pull = min(0.25, max(-0.9, self.balance / self._debt))
-        return self.target * AIM * (1.0 + pull)
+        young = math.exp(-self.answers / max(_YOUNG_ANSWERS, _EACH_BEYOND_SIX * (self._agents - 6.0)))
+        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG * young)
 
     def begin(self, agents: float) -> None:
         """A first guess of the threshold, before anything was placed: risks come in larger lumps with few agents."""
+        self._agents = agents
         # one agent's few drops teach little in a day: start from caution
         self._happened = max(self._happened, self._predicted * (1.0 + 0.5 / max(1.0, agents)))
         self.log_threshold = math.log(min(_HIGHEST, self.target * (1.5 + min(2.0, 6.0 / max(1.0, agents)))))
@@ -103,6 +110,7 @@ class Budget:
         """A call left: it will spend ``risk`` with probability ``chance``. Steering by what is placed, not by
         what came of it half a minute later, keeps the threshold from swinging. The more the half-hour's guard holds
         risk back the less is learnt: the threshold would climb and let a storm loose when the guard lets go."""
+        self._agents = agents
         self._debt = self._least_debt * (
             agents / _STEP_AGENTS if agents > _STEP_AGENTS else min(_FEWER, _STEP_AGENTS / max(1.0, agents))
         )
@@ -131,31 +139,27 @@ class Budget:
 
     def _half_hours(self, now: float) -> tuple[float, float, float]:
         then = self._half_hours_then
-        if then is not None and then[0] == now:
+        if then is not None and 0.0 <= now - then[0] < _SAME_MOMENT:
             return then
         answers = drops = 0
-        room, left = 1.0, self._may_have(self._most_answers)
+        share, pace = _WINDOW_SHARE * self.target, self._most_answers / _WINDOW
+        spare, soft = _SPARE + _SPARE_LIVELY * self._lively, _SOFT + _SOFT_LIVELY * self._lively
+        room, left = 1.0, share * self._most_answers
         for minute, answered, dropped in reversed(self._minutes):
             rest = minute * _MINUTE + _WINDOW - now
             if rest <= 0.0:
                 break
             answers += answered
-            drops += dropped
             if dropped:
-                limit = self._may_have(answers + rest / _WINDOW * self._most_answers)
+                drops += dropped
+                limit = share * (answers + rest * pace)
                 left = min(left, limit - drops)
                 if drops > 1:
-                    room = min(room, self._room(drops, limit))
-        self._half_hours_then = then = now, room, left
+                    spread = math.sqrt(limit)
+                    may = max(_WINDOW_LEAST, limit - spare * spread)
+                    room = min(room, (may - drops) / max(1.0, soft * spread))
+        self._half_hours_then = then = now, max(0.0, room), left
         return then
-
-    def _may_have(self, answers: float) -> float:
-        return _WINDOW_SHARE * self.target * answers
-
-    def _room(self, drops: int, limit: float) -> float:
-        spread = math.sqrt(limit)
-        may = max(_WINDOW_LEAST, limit - (_SPARE + _SPARE_LIVELY * self._lively) * spread)
-        return min(1.0, max(0.0, (may - drops) / max(1.0, (_SOFT + _SOFT_LIVELY * self._lively) * spread)))
 
     def _remember(self, at: float, answers: int, drops: int) -> None:
         self._half_hours_then = None
@@ -176,6 +180,7 @@ class Budget:
             "drops": self.drops,
             "balance": self.balance,
             "debt": self._debt,
+            "agents": self._agents,
             "predicted": self._predicted,
             "happened": self._happened,
             "minutes": [list(one) for one in self._minutes],
@@ -186,13 +191,16 @@ class Budget:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Budget:
         """Raises ValueError for what no budget says of itself."""
-        if not all(record[share] > 0.0 for share in ("target", "debt", "predicted", "happened")):
+        if (
+            not all(record[share] > 0.0 for share in ("target", "debt", "predicted", "happened"))
+            or record["agents"] < 0.0
+        ):
             raise ValueError("a budget has a target, and room below it")
         made = cls(record["target"])
         made.log_threshold, made.balance = record["log_threshold"], record["balance"]
         made.answers, made.drops = record["answers"], record["drops"]
         made._predicted, made._happened = record["predicted"], record["happened"]
         made._minutes = deque(list(one) for one in record["minutes"])
-        made._debt = record["debt"]
+        made._debt, made._agents = record["debt"], record["agents"]
         made._most_answers, made._lively = record["most_answers"], record["lively"]
         return made

@@ -39,14 +39,9 @@ from dialer.pacing.tracking import RateTracker
 USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
 BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
 _HANDFUL = 5  # agents; with no more than these, caution for crowds has nobody to spare
-_GIVEN_UP_FROM, _OF_MANY = (
-    0.2,
-    0.5,
-)  # the chance that a ringing call's answer would be dropped; with few agents, with many
-_FEW_AGENTS, _MANY_AGENTS = (
-    12,
-    30,
-)  # a large floor would give up a third of its dials at a fifth, and those count as attempts
+_GIVEN_UP_FROM = 0.2  # the chance that a ringing call's answer would be dropped; with few agents
+_OF_MANY = 0.5  # with many: a large floor would give up a third of its dials at a fifth, and those count as attempts
+_FEW_AGENTS, _MANY_AGENTS = 12, 30
 _STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
 _STORM_SPARE = 1.0  # drops kept back from what a storm may cause
 _MOST = 400  # calls in one decision
@@ -56,8 +51,11 @@ _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting rea
 _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
 HALF_HOUR = 1800.0
+_FIRST_WEIGHT = 10.0  # of what the first outcomes said of the answer chance, in events; more when there were more
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
+_LOOK_OF_MANY = 1.5  # seconds between two looks at least, where so much happens that each look tells little
+_STALE = 0.03  # of what is known: so much newly learnt and the tables are made anew
 _CAUTION = 0.6  # how much likelier an answer is taken to be where all agents come at once
 _DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
 _NEW_SECONDS = 20.0  # so long an agent is a newcomer
@@ -94,6 +92,11 @@ class HazardPacer:
     def every(self) -> float:
         """With few agents the floor changes by events, and time alone matters little."""
         return 1.0 if self._agents > _FEW or self._memoryless else 2.0
+
+    @property
+    def soonest(self) -> float:
+        """A free agent among a few waits for every moment that the next call leaves later."""
+        return 0.05 if self._agents <= _FEW_AGENTS else 0.5
 
     def __init__(self, target: float = 0.01, *, patience: float = 2.0, cancels: bool = True, horizons: int = 4) -> None:
         self._budget = Budget(target)
@@ -144,8 +147,8 @@ class HazardPacer:
         if exact is not None:
             most, limit, nobody = min(most, exact), math.inf, False
         before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
-        storm = self._bearable(fixed, free, before, new, now) if exact is None and view.agents > _HANDFUL else _MOST
-        most = min(most, storm)
+        storm = self._bearable(fixed, free, before, new, now) if exact is None and view.agents > _HANDFUL else None
+        most = most if storm is None else min(most, storm)
         swell = self._swell(view, fixed)
         if swell > 1.0 and exact is None:
             before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
@@ -190,12 +193,13 @@ class HazardPacer:
         crowd = more / fixed * min(1.0, (view.agents - _HANDFUL) / _HANDFUL) if more > 0.0 else 0.0
         return 1.0 + doubt + (_CAUTION + _DOUBTED * doubt) * crowd
 
-    def _bearable(self, fixed: int, free: odds.Chances, before: Array, new: Array, now: float) -> int:
+    def _bearable(self, fixed: int, free: odds.Chances, before: Array, new: Array, now: float) -> int | None:
         """How many more calls may ring so that, were answers to come some times as likely from now on, no more customers
         would find nobody than the half-hours under way still have room for. A call that has not rung 15 s cannot be taken
-        back, so what is in the air when the rate trebles is answered; where few answer that is dozens of calls."""
+        back, so what is in the air when the rate trebles is answered; where few answer that is dozens of calls. None: too
+        little is known yet."""
         if self._ring.seen < _ENOUGH:
-            return _MOST
+            return None
         storm = 1.0 + _STORM * self._chance.lively
         answers = float(np.minimum(before[:, -1] * storm, 1.0).sum())
         agents = fixed + float(free.chances[:, -1].sum())
@@ -348,17 +352,17 @@ class HazardPacer:
         self._last_sample = event.at
         self._usual_idle += min(1.0, passed / _USUAL_SECONDS) * (view.idle - self._usual_idle)
         if self._ring.seen < _ENOUGH:
-            self._chance = SwitchingRate(self._settled.rate, 10.0)
+            self._chance = SwitchingRate(self._settled.rate, max(_FIRST_WEIGHT, self._settled.seen))
             self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         else:
             self._answer_exposure += self._expected * passed
             self._answer_seconds += passed
-            if self._answers or self._answer_exposure * self._chance.rate > _WORTH_IT:
+            if self._worth_telling(self._answers, self._answer_exposure * self._chance.rate, self._answer_seconds):
                 self._chance.observe(self._answers, self._answer_exposure, self._answer_seconds)
                 self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed / USUAL_TALK
         self._talk_seconds += passed
-        if self._talk_ends or self._talk_exposure * self._talk_pace.rate > _WORTH_IT:
+        if self._worth_telling(self._talk_ends, self._talk_exposure * self._talk_pace.rate, self._talk_seconds):
             self._talk_pace.observe(self._talk_ends, self._talk_exposure, self._talk_seconds)
             self._talk_ends, self._talk_exposure, self._talk_seconds = 0, 0.0, 0.0
         if view.ringing:
@@ -366,6 +370,10 @@ class HazardPacer:
             self._expected = float(found[:, -1].sum()) / self._factor
         else:
             self._expected = 0.0
+
+    def _worth_telling(self, events: int, expected: float, seconds: float) -> bool:
+        """Whether a tracker should hear of so much by now."""
+        return (events > 0 or expected > _WORTH_IT) and (self._agents <= _MANY or seconds > _LOOK_OF_MANY)
 
     def _consider_optimum(self, view: FloorView, passed: float) -> None:
         agents = view.agents - view.leaving
@@ -397,7 +405,7 @@ class HazardPacer:
     def _ready_tables(self) -> Tables:
         known = self._ring.weight
         scale = self._talk_mean
-        stale = self._tables is None or self._fresh >= max(1.0, 0.02 * known)
+        stale = self._tables is None or self._fresh >= max(1.0, _STALE * known)
         if stale or abs(scale / self._built_scale - 1.0) > 0.04:
             self._talk.scale = self._built_scale = scale
             self._fresh = 0.0

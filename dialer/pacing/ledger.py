@@ -113,6 +113,10 @@ class Gated:
     def on_events(self) -> bool:
         return self._pacer.on_events
 
+    @property
+    def soonest(self) -> float:
+        return self._pacer.soonest
+
     def decide(self, view: FloorView, now: float) -> Pace:
         pace = self._pacer.decide(view, now)
         room = self.ledger.room(self.day) + self._grace - self._reserve

@@ -149,7 +149,7 @@ def _normal(
     new_third = new_var * (1.0 - 2.0 * new)
     found: list[float] = []
     highest = 0.0
-    count = 4
+    count = 10
     while len(found) < most:
         count = min(count, most - len(found))
         calls = np.arange(len(found), len(found) + count)[:, None]

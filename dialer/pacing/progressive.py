@@ -10,6 +10,7 @@ class Progressive:
 
     every = 1.0
     on_events = True
+    soonest = 0.5
 
     def decide(self, view: FloorView, now: float) -> Pace:
         free = view.idle - len(view.ringing) - len(view.waiting)

@@ -29,7 +29,7 @@ from dialer.pacing.state import (
 )
 from dialer.pacing.switching import SwitchingRate
 
-VERSION = 1
+VERSION = 2
 """Of the record. Another one is not read: what a campaign learnt in a day is not worth a wrong guess."""
 
 LONG_AGO = 1200.0

@@ -75,8 +75,8 @@ Watcher = Callable[[FloorView, float, Pace], None]
 
 
 class _Driver:
-    def __init__(self, floor: Floor, pacer: Pacer, hours: float, gap: float, watch: Watcher | None) -> None:
-        self._floor, self._pacer, self._gap, self._watch = floor, pacer, gap, watch
+    def __init__(self, floor: Floor, pacer: Pacer, hours: float, watch: Watcher | None) -> None:
+        self._floor, self._pacer, self._watch = floor, pacer, watch
         self._end = hours * 3600.0
         halves = max(1, math.ceil(self._end / HALF_HOUR))
         self.day = Day(hours=hours, answers_by_half_hour=[0] * halves, drops_by_half_hour=[0] * halves)
@@ -84,7 +84,7 @@ class _Driver:
         self._counted_to = 0.0
 
     def run(self) -> Day:
-        floor, pacer, end, gap = self._floor, self._pacer, self._end, self._gap
+        floor, pacer, end = self._floor, self._pacer, self._end
         next_tick, next_asked = 0.0, math.inf  # a tick samples and decides; in between it is asked after events
         last_decision = -math.inf
         while True:
@@ -98,7 +98,7 @@ class _Driver:
                 if events:
                     self._told(events)
                     if pacer.on_events:
-                        next_asked = max(now, last_decision + gap)
+                        next_asked = max(now, last_decision + pacer.soonest)
                 continue
             view = floor.view(now)
             if next_tick <= now:
@@ -141,10 +141,10 @@ class _Driver:
                 day.waits.append(event.waited)
 
 
-def run_day(floor: Floor, pacer: Pacer, *, hours: float = 8.0, gap: float = 0.5, watch: Watcher | None = None) -> Day:
+def run_day(floor: Floor, pacer: Pacer, *, hours: float = 8.0, watch: Watcher | None = None) -> Day:
     """Drive ``pacer`` on ``floor``: a decision every ``pacer.every`` seconds and, where it asks for that, after
-    events, but never two within ``gap`` seconds. ``watch`` sees every decision with the view it was made on."""
-    return _Driver(floor, pacer, hours, gap, watch).run()
+    events, but never two within ``pacer.soonest`` seconds. ``watch`` sees every decision with the view it was made on."""
+    return _Driver(floor, pacer, hours, watch).run()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,7 +197,6 @@ def run_days(
     *,
     hours: float = 8.0,
     seeds: Sequence[int] = (0,),
-    gap: float = 0.5,
     each: Callable[[Day], None] | None = None,
     open_floor: OpenFloor | None = None,
 ) -> Outcome:
@@ -206,7 +205,7 @@ def run_days(
     days = []
     for seed in seeds:
         with _fast(scenario, seed) if open_floor is None else open_floor(scenario, seed) as floor:
-            day = run_day(floor, make_pacer(), hours=hours, gap=gap)
+            day = run_day(floor, make_pacer(), hours=hours)
         days.append(day)
         if each is not None:
             each(day)

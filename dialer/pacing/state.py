@@ -148,7 +148,8 @@ class Pacer(Protocol):
 
     ``decide`` changes nothing that a later decision depends on: the same pacer asked twice answers twice the
     same. All learning happens in ``observe``, whose events come in time order. Every ``every`` seconds it is
-    shown a ``Sample`` and asked; with ``on_events`` it wants to be asked soon after each event as well.
+    shown a ``Sample`` and asked; with ``on_events`` it wants to be asked after each event as well, but never twice within
+    ``soonest`` seconds.
     """
 
     @property
@@ -156,6 +157,9 @@ class Pacer(Protocol):
 
     @property
     def on_events(self) -> bool: ...
+
+    @property
+    def soonest(self) -> float: ...
 
     def decide(self, view: FloorView, now: float) -> Pace: ...
 

@@ -18,7 +18,7 @@ _STEP = 0.04  # of the logarithm
 _LOW, _HIGH = math.log(0.003), math.log(8.0)  # answers per call at chance 0.5; or per call at its own chance
 _LOGS = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)
 _RATES = np.exp(_LOGS)
-_SQUARES = _RATES * _RATES
+_MOMENTS = np.stack([_RATES, _RATES * _RATES, np.ones(len(_RATES))], axis=1)
 _JUMP = 0.9  # standard deviation of a jump, of the logarithm: halved and doubled are common, three times as much is no wonder
 _EACH_SECONDS = 600.0  # a jump is expected so often in lively times
 _EACH_EVENTS = 50.0  # but no oftener than this: with few events one would see jumps in noise
@@ -47,18 +47,14 @@ class SwitchingRate:
         spread = min(1.0, 1.0 / math.sqrt(max(weight, 1e-6)))
         belief = np.exp(-0.5 * ((_LOGS - math.log(first)) / spread) ** 2)
         self._belief = np.stack([belief, belief]) / (2.0 * belief.sum())  # in calm times, in lively ones
+        self.rate = self.doubt = self.lively = 0.0
         self._judge()
 
     def _judge(self) -> None:
-        belief = self._belief[0] + self._belief[1]
-        self.rate = float(belief @ _RATES)
-        square = float(belief @ _SQUARES)
-        self.doubt = math.sqrt(max(0.0, square / (self.rate * self.rate) - 1.0))
-
-    @property
-    def lively(self) -> float:
-        """How surely these are times in which the rate jumps, 0 to 1."""
-        return float(self._belief[1].sum())
+        """``lively``: how surely these are times in which the rate jumps, 0 to 1."""
+        (calm_rate, calm_square, _), (rate, square, self.lively) = (self._belief @ _MOMENTS).tolist()
+        self.rate = calm_rate + rate
+        self.doubt = math.sqrt(max(0.0, (calm_square + square) / (self.rate * self.rate) - 1.0))
 
     def observe(self, events: float, exposure: float, seconds: float) -> None:
         """So many events in so much exposure and time, since the last call."""
@@ -69,16 +65,21 @@ class SwitchingRate:
         jump = min(0.5, seconds / _EACH_SECONDS, passed / _EACH_EVENTS)
         drift = min(0.25, 0.5 * _DRIFT * passed / _STEP**2)
         turn = 0.5 * _TURN * min(1.0, passed)
-        belief = self._belief + turn * (self._belief[::-1] - self._belief)
-        moved = (1.0 - 2.0 * drift) * belief
-        moved[:, 1:] += drift * belief[:, :-1]
-        moved[:, :-1] += drift * belief[:, 1:]
-        jumps = jump * _REGIMES
+        moved = (1.0 - turn) * self._belief
+        moved += turn * self._belief[::-1]
+        jumps = np.add.reduce(moved, axis=1, keepdims=True) * (jump * _REGIMES)
+        moved *= 1.0 - jump * _REGIMES
+        drifting = drift * moved
+        moved -= 2.0 * drifting
+        moved[:, 1:] += drifting[:, :-1]
+        moved[:, :-1] += drifting[:, 1:]
         start = min(len(_LANDS) - 1, max(0, round((math.log(self.rate) - _LOW) / _STEP)))
-        moved += jumps * (np.add.reduce(belief, axis=1, keepdims=True) * _LANDS[start] - moved)
+        moved += jumps * _LANDS[start]
         likely = events * _LOGS - exposure * _RATES
-        moved *= np.exp(likely - likely.max())
-        self._belief = moved / moved.sum()
+        likely -= np.maximum.reduce(likely)
+        moved *= np.exp(likely)
+        moved /= np.add.reduce(moved, axis=None)
+        self._belief = moved
         self._judge()
 
     def as_record(self) -> dict[str, Any]:

@@ -39,13 +39,18 @@ class Tables:
 
     def by_ring(self, ages: tuple[float, ...]) -> Array:
         """Rows of ``ring``."""
-        return self.ring.take([int(min(age * _RING_RATE + 0.5, RING_ROWS - 1.0)) for age in ages], axis=0)
+        return self.ring.take(_rows(ages, _RING_RATE, RING_ROWS), axis=0)
 
     def by_service(self, talking: tuple[float, ...], wrapping: tuple[float, ...]) -> Array:
         """Rows of ``free``: those who talk, then those in wrap-up."""
-        rows = [int(min(spent * _TALK_RATE + 0.5, TALK_ROWS - 1.0)) for spent in talking]
-        rows += [TALK_ROWS + int(min(spent * _RING_RATE + 0.5, RING_ROWS - 1.0)) for spent in wrapping]
+        rows = _rows(talking, _TALK_RATE, TALK_ROWS)
+        if wrapping:
+            rows = np.concatenate([rows, TALK_ROWS + _rows(wrapping, _RING_RATE, RING_ROWS)])
         return self.free.take(rows, axis=0)
+
+
+def _rows(seconds: tuple[float, ...], rate: float, rows: int) -> NDArray[np.intp]:
+    return np.minimum(np.array(seconds) * rate + 0.5, rows - 1.0).astype(np.intp)
 
 
 def build_tables(

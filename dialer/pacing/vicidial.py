@@ -37,6 +37,7 @@ class Vicidial:
 
     every = 1.0
     on_events = False
+    soonest = 0.5
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from phonenumbers.tzdata import TIMEZONE_DATA
 
 _UNKNOWN = "Etc/Unknown"
 _NORTH_AMERICA = 1
+_E164_DIGITS = range(7, 16)
 _PLACED = (PhoneNumberType.FIXED_LINE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 
 
@@ -25,6 +26,8 @@ def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ..
     A number with one zone, or a geographic one, speaks for itself. One that may be anywhere in its country
     (toll-free, mobile of a country of many zones) is placed by the address, if that lies in the same country.
     """
+    if (clock := _only_clock(e164)) is not None:
+        return _as_zones(clock)
     try:
         number, kind = _read(e164)
     except phonenumbers.NumberParseException:
@@ -41,6 +44,26 @@ def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ..
         ):
             return _as_zones(of_address)
     return _as_zones(names)
+
+
+def _only_clock(e164: str) -> tuple[str] | None:
+    """The clock of a country that has one, whatever kind of number it is: most countries, and a tenth of the work."""
+    digits = e164[1:]
+    if e164[:1] != "+" or not (digits.isascii() and digits.isdigit() and len(digits) in _E164_DIGITS):
+        return None
+    countries = _countries_of_one_clock()
+    return countries.get(digits[:2]) or countries.get(digits[:3])
+
+
+@lru_cache(maxsize=1)
+def _countries_of_one_clock() -> dict[str, tuple[str]]:
+    """By calling code of two or three digits; those of one digit, North America's and Russia's, have many."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for prefix, names in TIMEZONE_DATA.items():
+        code = next((c for c in (prefix[:2], prefix[:3]) if int(c) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE), None)
+        if code is not None and int(prefix[0]) not in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            found.setdefault(code, set()).add(names)
+    return {code: (names[0],) for code, ways in found.items() if len(ways) == 1 for names in ways if len(names) == 1}
 
 
 def _read(e164: str) -> tuple[phonenumbers.PhoneNumber, int]:

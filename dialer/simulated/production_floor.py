@@ -28,7 +28,7 @@ from dialer.engine import Prompt
 from dialer.engines.scripted import Answer, Provisional, Release, Script, ScriptedEngine
 from dialer.events import LegAnswered, LegEnded, LegProgress, RelayState, TrunkState
 from dialer.floor import Agent, AgentState, Floor
-from dialer.journal import FloorJournal
+from dialer.floor_journal import FloorJournal
 from dialer.pace_setter import KINDEST_RING, FloorEar
 from dialer.pacing.fast_floor import Fates
 from dialer.pacing.scenario import Scenario
@@ -98,6 +98,7 @@ class ProductionFloor:
             abandonment=_MESSAGE,
             patience_seconds=scenario.patience,
         )
+        self._rings = Provisional(after=scenario.carrier_delay)
         self._numbers = count(1)
         self._sets = load_sets(Settings.model_fields["policy_sets"].get_default(call_default_factory=True))
         self._occupied = 0
@@ -135,7 +136,7 @@ class ProductionFloor:
         room = None
         if self._scenario.channels is not None:
             room = max(0, self._scenario.channels - len(self._switchboard))
-        return self._ear.view(self._switchboard, self._floor, now, room=room)
+        return self._ear.view(self._switchboard.unanswered, self._switchboard.waiting, self._floor, now, room=room)
 
     def carry_out(self, pace: Pace, now: float) -> list[PacingEvent]:
         self._move_to(now)
@@ -162,10 +163,9 @@ class ProductionFloor:
 
     def _script(self, order: CallOrder) -> Script:
         fate = self._fates.next(self._clock.monotonic())
-        first = Provisional(after=self._scenario.carrier_delay)
         if fate.answers:
-            return (first, Answer(after=fate.after, audio_after=None))
-        return (first, Release(after=fate.after, cause=HangupCause.NO_ANSWER, status=480))
+            return (self._rings, Answer(after=fate.after, audio_after=None))
+        return (self._rings, Release(after=fate.after, cause=HangupCause.NO_ANSWER, status=480))
 
     async def _carry_out(self, pace: Pace) -> None:
         now = self._clock.monotonic()
@@ -237,8 +237,7 @@ class ProductionFloor:
 
     def _move_to(self, at: float) -> None:
         now = self._clock.monotonic()
-        due = self._clock.next_due()
-        if at > now or (at == now and due is not None and due <= now):
+        if at > now or (at == now and (due := self._clock.next_due()) is not None and due <= now):
             self._loop.run(self._clock.go_to, at + 1e-9, self._loop.settle)
 
     def _let_go(self) -> None:

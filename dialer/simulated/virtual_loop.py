@@ -19,44 +19,28 @@ from config.errors import InvariantBroken
 Result = TypeVar("Result")
 
 
-class _Turn:
-    """A callback that is due; cancelled, it does nothing."""
-
-    __slots__ = ("args", "call", "context")
-
-    def __init__(self, call: Callable[..., Any] | None, args: tuple[Any, ...], context: Context | None) -> None:
-        self.call, self.args, self.context = call, args, context
-
-    def cancel(self) -> None:
-        self.call = None
-
-
 class VirtualLoop(asyncio.AbstractEventLoop):
     """``run`` carries out a coroutine or a function and everything that follows from it, until nothing is left to run."""
 
     def __init__(self) -> None:
-        self._due: deque[_Turn] = deque()
+        self._due: deque[tuple[Callable[..., Any], tuple[Any, ...], Context | None]] = deque()
         self._closed = False
         self._fault: dict[str, Any] | None = None
 
-    def call_soon(  # type: ignore[override]  # a turn of ours in place of a Handle: it can be cancelled, that is all
+    def call_soon(  # type: ignore[override]  # no Handle: nothing that runs here takes back what it asked for
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> _Turn:
-        turn = _Turn(callback, args, context)
-        self._due.append(turn)
-        return turn
+    ) -> None:
+        self._due.append((callback, args, context))
 
     def settle(self) -> None:
         """Run whatever is due, and what becomes due by it. An error of a callback is the caller's."""
         due = self._due
         while due:
-            turn = due.popleft()
-            if turn.call is None:
-                continue
-            if turn.context is None:
-                turn.call(*turn.args)
+            call, args, context = due.popleft()
+            if context is None:
+                call(*args)
             else:
-                turn.context.run(turn.call, *turn.args)
+                context.run(call, *args)
 
     def run(self, act: Callable[..., Result], *args: Any) -> Result:
         """``act(*args)`` on this loop, then all that follows. Raises ``InvariantBroken`` if a task failed unasked."""

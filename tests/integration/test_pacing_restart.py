@@ -32,7 +32,7 @@ FLOOR = FloorSettings(abandonment_target=0.03)
 class _Teacher:
     """Lets the campaign's own pacer live through another day, in the hour before now."""
 
-    on_events, every = False, 1.0
+    on_events, every, soonest = False, 1.0, 0.5
 
     def __init__(self, setter: PaceSetter) -> None:
         self._setter = setter

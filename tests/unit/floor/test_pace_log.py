@@ -26,6 +26,7 @@ class Logged:
 
     every = 1.0
     on_events = True
+    soonest = 0.5
 
     def decide(self, view: FloorView, now: float) -> Pace:
         pace = self._pacer.decide(view, now)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from config.clock import VirtualClock
-from dialer.floor import Floor
+from dialer.floor import Agent, AgentState, Floor
 from dialer.pace_log import PaceLog, replay
 from dialer.pace_setter import PaceSetter, restore_gated
 from dialer.pacing.answer_chance import NumberFacts
@@ -47,33 +47,56 @@ async def test_a_used_up_account_keeps_an_agent_for_each_call() -> None:
     clock = VirtualClock(START)
     setter = setter_on(clock)
     setter.load_ledger([(setter.today, 100, 5)])
-    pace = setter.decide(setter.view([], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
+    pace = setter.decide(setter.view([], [], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
     assert pace.why["binding"] == "ledger"
     assert not setter.ledger_open
     setter.load_ledger([(setter.today, 1000, 5)])
-    pace = setter.decide(setter.view([], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
+    pace = setter.decide(setter.view([], [], Floor(clock), clock.monotonic(), room=10), clock.monotonic())
     assert setter.ledger_open
 
 
 async def test_the_pacer_is_asked_at_its_own_pace_and_soon_after_an_event() -> None:
     clock = VirtualClock(START)
     setter = setter_on(clock)  # few agents: every 2 s, and on events
+    agent = Agent(id="a", name="A", desk="d", state=AgentState.WRAP_UP)
 
-    async def waited(tell_after: float | None, *, most: float = 3.0) -> float:
+    async def waited(tell_after: float | None, *, most: float = 3.0, agents: int = 1) -> float:
+        setter.decide(FloorView(idle=agents, room=0), clock.monotonic())
         began = clock.monotonic()
         task = asyncio.create_task(setter.until_due())
         told = False
         while not task.done():
             await clock.advance(0.1)
             if tell_after is not None and not told and clock.monotonic() - began >= tell_after - 1e-9:
-                setter.placed(call_in_flight(f"at{began:.0f}", clock))
+                setter.agent_moved(agent, AgentState.TALKING)
                 told = True
             assert clock.monotonic() - began < most
-        return round(clock.monotonic() - began, 1)
+        return round(clock.monotonic() - began, 2)
 
     assert await waited(None) == 2.0  # nothing happens: its own `every`
-    assert await waited(0.2) == 0.5  # much happens: not more often than this
-    assert await waited(1.2) == 1.3  # the next step of this loop
+    assert await waited(0.2) == 0.3  # something happens: the next step of this loop
+    setter.decide(FloorView(idle=15, room=0), clock.monotonic())
+    await clock.advance(2.0)
+    assert 0.5 <= await waited(0.2, agents=15) <= 0.6  # with more agents not more often than this
+
+
+async def test_what_happens_while_calls_are_placed_is_seen_at_once_and_the_placing_itself_is_no_news() -> None:
+    clock = VirtualClock(START)
+    setter = setter_on(clock)
+    setter.decide(FloorView(idle=1, room=9), clock.monotonic())
+    setter.placed(call_in_flight("one", clock))
+
+    async def waits(seconds: float) -> bool:
+        task = asyncio.create_task(setter.until_due())
+        await clock.advance(seconds)
+        if not (waiting := not task.done()):
+            return False
+        task.cancel()
+        return waiting
+
+    assert await waits(0.2)
+    setter.agent_moved(Agent(id="a", name="A", desk="d", state=AgentState.WRAP_UP), AgentState.TALKING)
+    assert not await waits(0.2)
 
 
 async def test_answers_of_calls_an_agent_was_kept_for_pay_into_a_used_up_account() -> None:
@@ -82,7 +105,7 @@ async def test_answers_of_calls_an_agent_was_kept_for_pay_into_a_used_up_account
     setter.load_ledger([(setter.today, 60, 2)])
 
     def binding() -> object:
-        view = setter.view([], Floor(clock), clock.monotonic(), room=10)
+        view = setter.view([], [], Floor(clock), clock.monotonic(), room=10)
         return setter.decide(view, clock.monotonic()).why["binding"]
 
     assert binding() == "ledger"
@@ -112,7 +135,7 @@ async def test_after_a_spell_in_another_mode_what_rang_then_is_not_taken_for_sil
             raise _Switched(now)
 
     class Asked:
-        on_events, every = True, 1.0
+        on_events, every, soonest = True, 1.0, 0.5
 
         def decide(self, view: FloorView, now: float) -> Pace:
             return setter.decide(view, now)

@@ -32,6 +32,10 @@ class Journal:
     def on_events(self) -> bool:
         return self._pacer.on_events
 
+    @property
+    def soonest(self) -> float:
+        return self._pacer.soonest
+
     def decide(self, view: FloorView, now: float) -> Pace:
         pace = self._pacer.decide(view, now)
         self.lines.append(("decide", (view, now), pace))

@@ -110,7 +110,7 @@ class _Told(FastFloor):
 class _Ear:
     """The pacer, and beside it who learns the chances from the same events."""
 
-    on_events, every = False, 1.0
+    on_events, every, soonest = False, 1.0, 0.5
 
     def __init__(self, pacer: HazardPacer, chances: NumberChances) -> None:
         self.pacer, self.chances = pacer, chances

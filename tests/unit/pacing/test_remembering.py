@@ -127,7 +127,7 @@ def test_the_record_stays_small_and_names_nobody() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"version":1}', TEXT[:-10], TEXT.replace('"version":1', '"version":2'),
+    ["", "{", "[]", "null", '{"version":2}', TEXT[:-10], TEXT.replace('"version":2', '"version":1'),
      TEXT.replace('"scale":', '"scales":'), TEXT.replace('"belief":[[', '"belief":[[NaN,')],
 )  # fmt: skip
 def test_another_version_or_a_damaged_record_is_refused(text: str) -> None:

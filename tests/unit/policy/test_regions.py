@@ -6,10 +6,11 @@ import random
 
 import phonenumbers
 import pytest
-from phonenumbers import PhoneNumberFormat
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 from phonenumbers import timezone as number_zones
 
-from dialer.policy.regions import _read, _zone_names
+from dialer.policy import regions
+from dialer.policy.regions import _read, _zone_names, candidate_zones
 
 _KINDS = range(11)
 _LIKE_EACH = 20
@@ -54,3 +55,22 @@ def test_what_is_no_e164_is_left_to_the_library(text: str) -> None:
             _read(text)
     else:
         assert _read(text)[0] == parsed
+
+
+def _is_of_a_kind(e164: str) -> bool:
+    try:
+        return phonenumbers.number_type(phonenumbers.parse(e164)) != PhoneNumberType.UNKNOWN
+    except phonenumbers.NumberParseException:
+        return False
+
+
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_a_country_of_one_clock_needs_no_kind_of_number(region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [one for one in _numbers_of(region) if _is_of_a_kind(one)]
+    at_once = [candidate_zones.__wrapped__(one, address) for one in known for address in (None, "CN", "US-CA")]
+    monkeypatch.setattr(regions, "_only_clock", lambda _e164: None)
+    assert at_once == [candidate_zones.__wrapped__(one, address) for one in known for address in (None, "CN", "US-CA")]
+
+
+def test_a_number_of_no_known_kind_is_placed_by_its_country_where_that_has_one_clock() -> None:
+    assert [zone.key for zone in candidate_zones("+8610000000", "US-CA")] == ["Asia/Shanghai"]
