@@ -260,8 +260,8 @@ def report(days: Days) -> str:
         "variates, `bench/pacing_luck.py`), at the share of drops that was to be expected of what the pacer did. It decides",
         "where there are days enough to tell; else the plain figure does.",
         "",
-        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | freed, % (drops expected) | wanted |",
-        "|---|---|---|---|---|---|---|",
+        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | freed, % (drops expected) | wanted | worst half-hour | days > 3% |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for agents in AGENTS:
         for rate in RATES:
@@ -274,8 +274,8 @@ def report(days: Days) -> str:
         "*second day*, of a pacer that took up what it had learnt on a day before (rates as a first guess worth ten answers), as a",
         "campaign does every morning (`dialer/pacing/remembering.py`):",
         "",
-        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | freed, % (drops expected) | wanted |",
-        "|---|---|---|---|---|---|---|",
+        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | freed, % (drops expected) | wanted | worst half-hour | days > 3% |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for agents in [one for one in AGENTS if one <= FEW_AGENTS]:
         for rate in RATES:
@@ -336,7 +336,8 @@ def _bound_row(cell: Cell, days: Days, lower: float, upper: float) -> str:
     wanted = 99.3 if cell.agents <= FEW_AGENTS else 98.5
     said = _verdict(share - wanted, mine, error)
     return (
-        f"| {cell.agents} | {cell.rate:g} | {upper:.2f} | {mine.text}{over} | {plain} | {without} | {wanted} {said} |"
+        f"| {cell.agents} | {cell.rate:g} | {upper:.2f} | {mine.text}{over} | {plain} | {without} | {wanted} {said} | "
+        f"{mine.half_hours if cell.agents >= 10 else f'{mine.worst:.1f}'} | {mine.over}/{mine.days} |"
     )
 
 

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from case_store.network import HangupCause
 from config.clock import SystemClock, VirtualClock
 from config.errors import Unhealthy
@@ -178,6 +180,34 @@ async def test_an_agent_who_becomes_free_in_time_takes_the_one_who_waits(tmp_pat
         await at.clock.advance(5)
         assert not call.abandoned
         assert call.agents_served == ["a0"]
+
+
+async def test_a_call_is_unanswered_then_waits_then_talks_and_is_counted_once(tmp_path: Path) -> None:
+    async with house(tmp_path, ANSWERS) as at:
+        board = at.switchboard
+
+        def counted() -> tuple[list[str], list[str]]:
+            return [call.call_id for call in board.unanswered], [call.call_id for call in board.waiting]
+
+        await at.call(1)
+        assert counted() == (["call_1"], [])
+        await at.clock.advance(3.5)
+        assert counted() == ([], ["call_1"])
+        await at.seat(1)
+        await board.agent_free()
+        assert counted() == ([], [])
+        assert len(board) == 1
+        await at.call(2)
+        await at.clock.advance(40)
+        assert (counted(), len(board)) == (([], []), 0)
+
+
+async def test_a_call_that_could_not_leave_is_not_on_its_way(tmp_path: Path) -> None:
+    async with house(tmp_path, ANSWERS) as at:
+        await at.engine.close()
+        with pytest.raises(Unhealthy):
+            await at.call(1)
+        assert (list(at.switchboard.unanswered), len(at.switchboard)) == ([], 0)
 
 
 async def test_a_lost_desk_hands_its_customer_to_the_next_agent(tmp_path: Path) -> None:

@@ -14,6 +14,10 @@ from config.errors import BadInput
 from dialer.pacing.answer_chance import AnswerChance, NumberFacts
 from dialer.pacing.budget import Budget
 from dialer.pacing.durations import Durations
+from dialer.pacing.fast_floor import FastFloor
+from dialer.pacing.hazard import HazardPacer
+from dialer.pacing.scenario import Scenario
+from dialer.pacing.simulator import run_day
 from dialer.pacing.switching import SwitchingRate
 from dialer.pacing.tracking import RateTracker
 
@@ -127,6 +131,32 @@ def test_debt_lowers_the_aim_and_a_bad_half_hour_stops_risk() -> None:
     assert budget.aim() < before
     assert budget.half_hour_room(101.0) == 0.0
     assert budget.half_hour_room(101.0 + 1900.0) == 1.0
+
+
+def test_a_young_campaign_aims_at_less_and_a_grown_one_at_all_of_it() -> None:
+    aims = {}
+    for agents in (1, 10, 100):
+        budget = Budget(0.01)
+        budget.begin(agents)
+        aims[agents] = []
+        for _ in range(20_000):
+            aims[agents].append(budget.aim())
+            budget.answered(0.0, 0.0)
+            budget.balance = 0.0
+    assert all(each[0] == pytest.approx(0.3 * each[-1], rel=0.01) for each in aims.values())
+    assert all(each[-1] == pytest.approx(0.0096, rel=0.01) for each in aims.values())
+    assert aims[1][100] > aims[10][100] > aims[100][100], (
+        "a large floor answers as much in a minute as a small one in an hour"
+    )
+
+
+def test_the_first_ten_minutes_drop_no_more_than_the_target() -> None:
+    """A floor as in `bench/floor_soak.py`, whose pacer knows nothing when it begins."""
+    scenario = Scenario(agents=30, answer_rate=0.36, ring=4.0, no_answer=12.0, talk=20.0, wrap=4.0, channels=90)
+    days = [run_day(FastFloor(scenario, seed), HazardPacer(0.01), hours=1 / 6) for seed in range(20)]
+    answers, drops = sum(day.answers for day in days), sum(day.drops for day in days)
+    assert drops <= 0.01 * answers
+    assert np.mean([day.utilisation for day in days]) > 0.8
 
 
 def test_each_number_gets_its_own_chance() -> None:
