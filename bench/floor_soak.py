@@ -260,6 +260,11 @@ async def _collect(centre: Centre, seed: int, evening: asyncio.Event, waited: se
                         number_id=owed.number_id,
                     )
                 )
+        for agent in list(centre.floor):
+            # A phone that went down took its agent off the floor: whoever has entered what the call came to is back at once.
+            gone = agent.state is AgentState.PAUSED and agent.reason == "outcome-missing"
+            if gone and all(owed.agent_id != agent.id for owed in centre.agents.owed()):
+                await centre.agents.ready(agent.id)
         await asyncio.sleep(0.1)
 
 
