@@ -27,7 +27,7 @@ from pathlib import Path
 
 import structlog
 
-from bench.machine import describe_machine
+from bench.machine import describe_machine, file_system
 from case_store.model import CallRecord
 from case_store.network import HangupCause
 from case_store.outcomes import NewOutcome
@@ -315,6 +315,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     machine = describe_machine()
     with tempfile.TemporaryDirectory(prefix="onrecord-soak-") as folder:
+        machine += f"\ntapes and store on {file_system(Path(folder))}"
         result = asyncio.run(run_soak(Path(folder), agents=given.agents, lines=given.lines, seconds=given.seconds))
     text = f"{machine}\n{result.text()}\n"
     sys.stdout.write(text)

@@ -27,3 +27,9 @@ def core_wait_seconds(process: int) -> float:
     for thread in Path(f"/proc/{process}/task").iterdir():
         waited += int((thread / "schedstat").read_text().split()[1])
     return waited / 1e9
+
+
+def file_system(folder: Path) -> str:
+    """What kind of file system a folder lies on: ``ext4``, or ``tmpfs`` where a disk's moods are to be kept out."""
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    return max((one for one in mounts if folder.resolve().is_relative_to(one[0])), key=lambda one: len(one[0]))[1]
