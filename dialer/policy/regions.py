@@ -23,7 +23,7 @@ _PLACED = (PhoneNumberType.FIXED_LINE, PhoneNumberType.FIXED_LINE_OR_MOBILE)
 def candidate_zones(e164: str, address_region: str | None) -> tuple[ZoneInfo, ...]:
     """Every time zone the callee may be in; a rule on hours must hold in all of them. Empty: nobody knows.
 
-    A number with one zone, or a geographic one, speaks for itself. One that may be anywhere in its country
+    A number of a country with one clock, one with one zone, or a geographic one, speaks for itself. One that may be anywhere in its country
     (toll-free, mobile of a country of many zones) is placed by the address, if that lies in the same country.
     """
     if (clock := _only_clock(e164)) is not None:
