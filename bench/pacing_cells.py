@@ -13,15 +13,15 @@ from dialer.pacing.vicidial import Method, Vicidial
 AGENTS = (1, 3, 10, 30, 100)
 FEW_AGENTS = 3  # up to so many, what is learnt on the first day is most of what is lost
 SEEDS_FROM = (
-    9_120_000  # of the report's days: the pacer was developed on others, and none of these was looked at before
+    9_720_000  # of the report's days: the pacer was developed on others, and none of these was looked at before
 )
 DAY_BEFORE = 500_000  # on top of a day's seed: that of the day before it, where there is one
 # days planned of each cell before the first was simulated (by table and agents; baselines 2): a cell that is looked at
 # until it says what one wants to hear would mean nothing
 PLANNED = {
-    "table": {1: 12, 3: 8, 10: 5, 30: 4, 100: 4},
-    "markov": {1: 24, 3: 30, 10: 12, 30: 4, 100: 4},
-    "varying": {10: 12, 30: 4, 100: 4},
+    "table": {1: 40, 3: 16, 10: 6, 30: 4, 100: 4},
+    "markov": {1: 72, 3: 72, 10: 14, 30: 4, 100: 4},
+    "varying": {10: 20, 30: 4, 100: 6},
     "low": {3: 24, 10: 5, 30: 4, 100: 4},
 }
 SECOND_DAYS = 20

@@ -21,6 +21,7 @@ _FEWER = 4.0
 _BALANCE = 4.0  # drops of debt that bring the aim to its floor, up to 10 agents; more agents drop in larger clusters
 _HIGHEST = 0.5  # threshold
 AIM = 0.96  # of the target: keeps what is realised under it
+_EARNS = 3.0  # agents
 _YOUNG = 0.7  # of the aim that a campaign without answers does without
 _YOUNG_ANSWERS, _EACH_BEYOND_SIX = 20.0, 30.0  # until most of it is given back: with many agents, for each of them
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
@@ -83,11 +84,14 @@ class Budget:
         return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG * young)
 
     def begin(self, agents: float) -> None:
-        """A first guess of the threshold, before anything was placed: risks come in larger lumps with few agents."""
+        """A first guess of the threshold, before anything was placed: risks come in larger lumps with fewer agents. With a
+        handful each lump is a call that most likely drops somebody, and what is believed of ringing is worth little yet: there
+        the threshold has to be earned by answers."""
         self._agents = agents
         # one agent's few drops teach little in a day: start from caution
         self._happened = max(self._happened, self._predicted * (1.0 + 0.5 / max(1.0, agents)))
-        self.log_threshold = math.log(min(_HIGHEST, self.target * (1.5 + min(2.0, 6.0 / max(1.0, agents)))))
+        lumps = 1.5 + (min(2.0, 6.0 / agents) if agents > _EARNS else 0.0)
+        self.log_threshold = math.log(min(_HIGHEST, self.target * lumps))
 
     def expect(self, half_hour: float, lively: float) -> None:
         """So many customers the agents who are there can talk to in half an hour: when half of them leave, what was

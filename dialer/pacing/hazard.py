@@ -46,6 +46,11 @@ _STORM = 3.5  # by how much more than one an answer's chance may be multiplied a
 _STORM_SPARE = 1.0  # drops kept back from what a storm may cause
 _MOST = 400  # calls in one decision
 _MOST_HORIZONS = 32
+_LIVELY = 0.55  # from this on answer rates are taken to jump; a campaign that knows nothing begins below
+_LIVELY_OF_FEW = (
+    0.03  # before anything was seen: a handful sees a jump half an hour later, and looking for one costs more
+)
+_CREDIT = 1.0  # drops not spent before the optimum was known that it may have
 _ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
 _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
 _ALL_RETURN = 0.97
@@ -54,8 +59,8 @@ HALF_HOUR = 1800.0
 _FIRST_WEIGHT = 10.0  # of what the first outcomes said of the answer chance, in events; more when there were more
 _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
-_LOOK_OF_MANY = 1.5  # seconds between two looks at least, where so much happens that each look tells little
-_STALE = 0.03  # of what is known: so much newly learnt and the tables are made anew
+_LOOK, _LOOK_AT_TALK = 1.5, 4.5  # seconds between two looks at least, where so much happens that each tells little
+_STALE = 0.04  # of what is known: so much newly learnt and the tables are made anew
 _CAUTION = 0.6  # how much likelier an answer is taken to be where all agents come at once
 _DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
 _NEW_SECONDS = 20.0  # so long an agent is a newcomer
@@ -90,7 +95,10 @@ class HazardPacer:
 
     @property
     def every(self) -> float:
-        """With few agents the floor changes by events, and time alone matters little."""
+        """With few agents the floor changes by events, and time alone matters little. With many, where answer rates jump, what
+        is placed in half a second is more than one wants to find out about later."""
+        if self._agents > _MANY and self._chance.lively > _LIVELY:
+            return 0.5
         return 1.0 if self._agents > _FEW or self._memoryless else 2.0
 
     @property
@@ -142,7 +150,9 @@ class HazardPacer:
         limit = max(room * self._budget.threshold, _FREE * self._budget.target) * tables.mass
         most = _MOST if view.room is None else min(_MOST, view.room)
         ahead = self._horizons
-        nobody = fixed <= 0 and float(tables.weights @ np.multiply.reduce(1.0 - free.chances)) > limit
+        nobody = (
+            fixed <= 0 and len(free) < _MANY and float(tables.weights @ np.multiply.reduce(1.0 - free.chances)) > limit
+        )
         exact = self._exact_place(view, room)
         if exact is not None:
             most, limit, nobody = min(most, exact), math.inf, False
@@ -172,10 +182,10 @@ class HazardPacer:
                 "aim": self._budget.aim(),
                 "answer_chance": new_chance,
                 "idle": view.idle,
-                "soon_free": float(free.chances[:, ahead // 2].sum()),
+                "soon_free": float(free.cumulants()[0][ahead // 2]),
                 "waiting": len(view.waiting),
                 "ringing": len(view.ringing),
-                "soon_answered": float(answer[:, ahead // 2].sum()),
+                "soon_answered": float(odds.summed(answer)[ahead // 2]),
                 "talk_mean": self._talk.scale,
             },
         )
@@ -201,8 +211,8 @@ class HazardPacer:
         if self._ring.seen < _ENOUGH:
             return None
         storm = 1.0 + _STORM * self._chance.lively
-        answers = float(np.minimum(before[:, -1] * storm, 1.0).sum())
-        agents = fixed + float(free.chances[:, -1].sum())
+        answers = float(np.add.reduce(np.minimum(before[:, -1] * storm, 1.0)))
+        agents = fixed + float(free.cumulants()[0][-1])
         left = max(0.0, self._budget.half_hour_left(now) - _STORM_SPARE)
         return max(0, math.floor((agents + left - answers) / min(1.0, float(new[-1]) * storm)))
 
@@ -259,7 +269,9 @@ class HazardPacer:
         old = [place for place, rung in enumerate(view.ringing_rung) if rung >= KINDEST_RING]
         if not old:
             return ()
-        others = answer[[place for place in range(len(answer)) if place not in set(old)], -1:]
+        young = np.ones(len(answer), dtype=bool)
+        young[old] = False
+        others = answer[young, -1:]
         one = np.ones(1)
         risk = odds.risks(fixed, odds.Chances.of(free), others, np.zeros(1), one, 1, 1.0)
         many = min(1.0, max(0.0, (view.agents - _FEW_AGENTS) / (_MANY_AGENTS - _FEW_AGENTS)))
@@ -352,28 +364,32 @@ class HazardPacer:
         self._last_sample = event.at
         self._usual_idle += min(1.0, passed / _USUAL_SECONDS) * (view.idle - self._usual_idle)
         if self._ring.seen < _ENOUGH:
-            self._chance = SwitchingRate(self._settled.rate, max(_FIRST_WEIGHT, self._settled.seen))
+            lively = 0.5 if self._agents > _HANDFUL else _LIVELY_OF_FEW
+            self._chance = SwitchingRate(self._settled.rate, max(_FIRST_WEIGHT, self._settled.seen), lively)
             self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         else:
             self._answer_exposure += self._expected * passed
             self._answer_seconds += passed
-            if self._worth_telling(self._answers, self._answer_exposure * self._chance.rate, self._answer_seconds):
+            if self._worth_telling(
+                self._answers, self._answer_exposure * self._chance.rate, self._answer_seconds, _LOOK
+            ):
                 self._chance.observe(self._answers, self._answer_exposure, self._answer_seconds)
                 self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed / USUAL_TALK
         self._talk_seconds += passed
-        if self._worth_telling(self._talk_ends, self._talk_exposure * self._talk_pace.rate, self._talk_seconds):
+        expected = self._talk_exposure * self._talk_pace.rate
+        if self._worth_telling(self._talk_ends, expected, self._talk_seconds, _LOOK_AT_TALK):
             self._talk_pace.observe(self._talk_ends, self._talk_exposure, self._talk_seconds)
             self._talk_ends, self._talk_exposure, self._talk_seconds = 0, 0.0, 0.0
         if view.ringing:
             found = self._answer_chances(view, self._ready_tables())
-            self._expected = float(found[:, -1].sum()) / self._factor
+            self._expected = float(np.add.reduce(found[:, -1])) / self._factor
         else:
             self._expected = 0.0
 
-    def _worth_telling(self, events: int, expected: float, seconds: float) -> bool:
+    def _worth_telling(self, events: int, expected: float, seconds: float, between: float) -> bool:
         """Whether a tracker should hear of so much by now."""
-        return (events > 0 or expected > _WORTH_IT) and (self._agents <= _MANY or seconds > _LOOK_OF_MANY)
+        return (events > 0 or expected > _WORTH_IT) and (self._agents <= _MANY or seconds > between)
 
     def _consider_optimum(self, view: FloorView, passed: float) -> None:
         agents = view.agents - view.leaving
@@ -387,7 +403,9 @@ class HazardPacer:
             self._memoryless = self._ring.spread() > 1.0 - alike and self._silent.spread() > 1.0 - alike
             self._memoryless = self._memoryless and 1.0 / _SAME <= ratio <= _SAME
         if not self._memoryless:
-            self._small.account = min(0.0, self._budget.balance)  # what is owed so far will be paid
+            self._small.account = min(
+                _CREDIT, self._budget.balance
+            )  # what is owed so far will be paid, what is left spent
             return
         chance = min(0.98, BASE_CHANCE * self._factor if view.next_chance is None else view.next_chance * self._factor)
         answers = len(view.ringing) * chance / self._ring.scale * passed

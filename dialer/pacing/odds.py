@@ -18,8 +18,8 @@ Array = NDArray[np.floating[Any]]
 EXACT_UP_TO = 90  # independent chances; above, the corrected normal is as good and cheaper
 _REACH = 7.0  # standard deviations either side that are told apart; beyond lies less than a part in 10^10
 
-_Z = np.linspace(-8.0, 8.0, 1601)
-_PHI = np.asarray([0.5 * math.erfc(-z / math.sqrt(2.0)) for z in _Z.tolist()])
+_ROOT_TWO = math.sqrt(2.0)
+_ONES = np.ones(4096)  # a sum down a column is a product with these, which is the quickest way to have it
 
 
 @lru_cache(maxsize=4096)
@@ -70,8 +70,14 @@ class Chances:
         return self._columns[:, -1:]
 
     def cumulants(self) -> tuple[Array, Array, Array]:
-        sums, width = np.add.reduce(self._columns), self._width
+        sums, width = summed(self._columns), self._width
         return sums[:width], sums[width : 2 * width], sums[2 * width : 3 * width]
+
+
+def summed(rows: Array) -> Array:
+    """The sum of each column."""
+    found: Array = _ONES[: len(rows)].dot(rows) if len(rows) <= len(_ONES) else np.add.reduce(rows)
+    return found
 
 
 def risks(fixed: int, free: Chances, answer: Array, new: Array, weights: Array, most: int, limit: float) -> list[float]:
@@ -144,41 +150,48 @@ def _from_then_on(nobody: Array) -> Array:
 def _normal(
     fixed: int, free: Chances, answer: Array, new: Array, weights: Array, most: int, limit: float
 ) -> list[float]:
+    # Few calls at few horizons: plain numbers are worked out before an array of them is set up.
     mean, variance, third = _surplus(fixed, free, answer)
-    new_var = new * (1.0 - new)
-    new_third = new_var * (1.0 - 2.0 * new)
+    horizons = []
+    for at, own in enumerate(new.tolist()):
+        spread = own * (1.0 - own)
+        horizons.append(
+            (float(weights[at]), mean[at], variance[at], third[at], own, spread, spread * (1.0 - 2.0 * own))
+        )
+    horizons.reverse()
     found: list[float] = []
-    highest = 0.0
-    count = 10
-    while len(found) < most:
-        count = min(count, most - len(found))
-        calls = np.arange(len(found), len(found) + count)[:, None]
-        nobody = _tail(mean - calls * new, variance + calls * new_var, third - calls * new_third)
-        block = np.maximum.accumulate(np.maximum(nobody @ weights, highest))
-        fitting = int(np.searchsorted(block, limit, side="right"))
-        highest = float(block[fitting - 1]) if fitting else highest
-        costs = np.maximum.accumulate(np.maximum(_from_then_on(nobody) @ weights, found[-1] if found else 0.0))
-        found.extend(costs[:fitting].tolist())
-        if fitting < count:
+    highest = dearest = 0.0
+    for calls in range(most):
+        risk = cost = from_then_on = 0.0
+        for weight, middle, width, skew, own, spread, own_skew in horizons:
+            nobody = _tail(middle - calls * own, width + calls * spread, skew - calls * own_skew)
+            risk += weight * nobody
+            from_then_on = max(from_then_on, nobody)
+            cost += weight * from_then_on
+        highest = max(highest, risk)
+        if highest > limit:
             break
-        count = 32
+        dearest = max(dearest, cost)
+        found.append(dearest)
     return found
 
 
-def _surplus(fixed: int, free: Chances, answer: Array) -> tuple[Array, Array, Array]:
+def _surplus(fixed: int, free: Chances, answer: Array) -> tuple[list[float], list[float], list[float]]:
     """Mean, variance and third cumulant of the surplus at each horizon."""
     mean, variance, third = free.cumulants()
     square = answer * answer
-    first, second, cube = np.add.reduce(answer), np.add.reduce(square), np.add.reduce(square * answer)
-    mean = mean + (fixed - first)
-    variance = variance + first - second
-    return mean, variance, third - (first - 3.0 * second + 2.0 * cube)
+    first, second, cube = summed(answer), summed(square), summed(square * answer)
+    return (
+        (mean + (fixed - first)).tolist(),
+        (variance + first - second).tolist(),
+        (third - (first - 3.0 * second + 2.0 * cube)).tolist(),
+    )
 
 
-def _tail(mean: Array, variance: Array, third: Array) -> Array:
+def _tail(mean: float, variance: float, third: float) -> float:
     """P(S <= 0) with corrections for continuity and skewness. The skewness bends z (Cornish and Fisher) and not the
     probability (Edgeworth), which in the far tail, where targets of 0.1% live, would turn negative."""
-    deviation = np.sqrt(np.maximum(variance, 1e-6))
+    deviation = math.sqrt(max(variance, 1e-6))
     z = (0.5 - mean) / deviation
-    bent = z - third / (6.0 * deviation**3) * (np.minimum(z * z, 25.0) - 1.0)
-    return np.asarray(np.interp(bent, _Z, _PHI))
+    bent = z - third / (6.0 * deviation**3) * (min(z * z, 25.0) - 1.0)
+    return 0.5 * math.erfc(-bent / _ROOT_TWO)

@@ -18,6 +18,7 @@ _STEP = 0.04  # of the logarithm
 _LOW, _HIGH = math.log(0.003), math.log(8.0)  # answers per call at chance 0.5; or per call at its own chance
 _LOGS = np.arange(_LOW, _HIGH + _STEP / 2, _STEP)
 _RATES = np.exp(_LOGS)
+_LIKELY = np.stack([_LOGS, _RATES])  # logarithm of a Poisson likelihood, an event and an exposure of nothing
 _MOMENTS = np.stack([_RATES, _RATES * _RATES, np.ones(len(_RATES))], axis=1)
 _JUMP = 0.9  # standard deviation of a jump, of the logarithm: halved and doubled are common, three times as much is no wonder
 _EACH_SECONDS = 600.0  # a jump is expected so often in lively times
@@ -25,9 +26,6 @@ _EACH_EVENTS = 50.0  # but no oftener than this: with few events one would see j
 _CALM = 0.02  # of it in calm times
 _TURN = 1.0 / 800.0  # of calm times turning lively or back, an event
 _DRIFT = 2e-6  # variance of the logarithm, an event
-
-
-_REGIMES = np.array([[_CALM], [1.0]])
 
 
 def _landings() -> NDArray[np.float64]:
@@ -41,12 +39,14 @@ _LANDS = _landings()
 
 
 class SwitchingRate:
-    """Events per unit of exposure. ``first`` is the guess before any event, worth ``weight`` events."""
+    """Events per unit of exposure. ``first`` is the guess before any event, worth ``weight`` events; ``lively`` how surely
+    the rate is taken to jump before anything was seen, 0 to 1."""
 
-    def __init__(self, first: float, weight: float = 1.0) -> None:
+    def __init__(self, first: float, weight: float = 1.0, lively: float = 0.5) -> None:
         spread = min(1.0, 1.0 / math.sqrt(max(weight, 1e-6)))
         belief = np.exp(-0.5 * ((_LOGS - math.log(first)) / spread) ** 2)
-        self._belief = np.stack([belief, belief]) / (2.0 * belief.sum())  # in calm times, in lively ones
+        belief /= belief.sum()
+        self._belief = np.stack([(1.0 - lively) * belief, lively * belief])  # in calm times, in lively ones
         self.rate = self.doubt = self.lively = 0.0
         self._judge()
 
@@ -65,17 +65,21 @@ class SwitchingRate:
         jump = min(0.5, seconds / _EACH_SECONDS, passed / _EACH_EVENTS)
         drift = min(0.25, 0.5 * _DRIFT * passed / _STEP**2)
         turn = 0.5 * _TURN * min(1.0, passed)
-        moved = (1.0 - turn) * self._belief
-        moved += turn * self._belief[::-1]
-        jumps = np.add.reduce(moved, axis=1, keepdims=True) * (jump * _REGIMES)
-        moved *= 1.0 - jump * _REGIMES
+        lively = self.lively + turn * (1.0 - 2.0 * self.lively)
+        calm_stays, lively_stays = 1.0 - jump * _CALM, 1.0 - jump
+        moved = (
+            np.array(
+                [[(1.0 - turn) * calm_stays, turn * calm_stays], [turn * lively_stays, (1.0 - turn) * lively_stays]]
+            )
+            @ self._belief
+        )
         drifting = drift * moved
         moved -= 2.0 * drifting
         moved[:, 1:] += drifting[:, :-1]
         moved[:, :-1] += drifting[:, 1:]
         start = min(len(_LANDS) - 1, max(0, round((math.log(self.rate) - _LOW) / _STEP)))
-        moved += jumps * _LANDS[start]
-        likely = events * _LOGS - exposure * _RATES
+        moved += np.array([[(1.0 - lively) * jump * _CALM], [lively * jump]]) * _LANDS[start]
+        likely = np.array([events, -exposure]) @ _LIKELY
         likely -= np.maximum.reduce(likely)
         moved *= np.exp(likely)
         moved /= np.add.reduce(moved, axis=None)

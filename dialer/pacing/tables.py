@@ -97,12 +97,15 @@ def _free(talk: Durations, wrap: Durations, within: Array) -> tuple[Array, Array
     left = np.maximum(1.0 - np.interp(elapsed, grid, reached), 1e-9)
     talk_free = np.empty((TALK_ROWS, len(within)))
     every = int(TALK_STEP)
-    for column, time in enumerate(within.tolist()):
-        lags = np.arange(0.0, time, 1.0)
-        spans = np.minimum(1.0, time - lags)  # the last lag is a part of a second
-        wrapped = wrap.distribution(np.maximum(time - lags - spans / 2.0, 0.0)) * spans
-        smooth = np.convolve(ending, wrapped[::-1], mode="full")[len(lags) - 1 :]
+    lags = [np.arange(0.0, time, 1.0) for time in within.tolist()]
+    spans = [np.minimum(1.0, time - lag) for time, lag in zip(within.tolist(), lags, strict=True)]  # the last is a part
+    rests = [time - lag - span / 2.0 for time, lag, span in zip(within.tolist(), lags, spans, strict=True)]
+    wrapped = wrap.distribution(np.maximum(np.concatenate(rests), 0.0)) * np.concatenate(spans)
+    begin = 0
+    for column, lag in enumerate(lags):
+        smooth = np.convolve(ending, wrapped[begin : begin + len(lag)][::-1], mode="full")[len(lag) - 1 :]
         talk_free[:, column] = smooth[::every][:TALK_ROWS] / left
+        begin += len(lag)
     ages = np.arange(RING_ROWS) * RING_STEP
     gone = wrap.distribution(ages)
     beyond = wrap.distribution((ages[:, None] + within[None, :]).ravel()).reshape(len(ages), len(within))

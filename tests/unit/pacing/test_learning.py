@@ -18,6 +18,7 @@ from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.scenario import Scenario
 from dialer.pacing.simulator import run_day
+from dialer.pacing.state import Answered, Dropped, PacingEvent
 from dialer.pacing.switching import SwitchingRate
 from dialer.pacing.tracking import RateTracker
 
@@ -314,3 +315,28 @@ def test_room_is_gone_before_six_in_a_hundred_are_dropped(answers: int, most: in
     assert rooms[0] == 1.0
     assert rooms == sorted(rooms, reverse=True)
     assert rooms[-1] == 0.0
+
+
+class _Listening(HazardPacer):
+    """Notes the first twenty answers, and the drops among them."""
+
+    def __init__(self) -> None:
+        super().__init__(0.028, patience=0.0, cancels=False)
+        self.answered = self.dropped = 0
+
+    def observe(self, event: PacingEvent) -> None:
+        if self.answered < 20:
+            self.answered += isinstance(event, Answered)
+            self.dropped += isinstance(event, Dropped)
+        super().observe(event)
+
+
+def test_one_agents_first_twenty_answers_are_not_spent_on_guesses() -> None:
+    """A second call for one agent costs a drop more often than not, whatever is believed of ringing so far."""
+    scenario = Scenario(agents=1, answer_rate=0.5, ring=15.0, patience=0.0, markov=True)
+    pacers = [_Listening() for _ in range(40)]
+    for seed, pacer in enumerate(pacers):
+        run_day(FastFloor(scenario, seed), pacer, hours=0.75)
+    answered, dropped = sum(pacer.answered for pacer in pacers), sum(pacer.dropped for pacer in pacers)
+    assert answered > 700
+    assert dropped < 0.045 * answered
