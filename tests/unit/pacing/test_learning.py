@@ -16,7 +16,7 @@ from dialer.pacing.budget import Budget
 from dialer.pacing.durations import Durations
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
-from dialer.pacing.scenario import Scenario
+from dialer.pacing.scenario import Scenario, Steps
 from dialer.pacing.simulator import run_day
 from dialer.pacing.state import Answered, Dropped, PacingEvent
 from dialer.pacing.switching import SwitchingRate
@@ -340,3 +340,21 @@ def test_one_agents_first_twenty_answers_are_not_spent_on_guesses() -> None:
     answered, dropped = sum(pacer.answered for pacer in pacers), sum(pacer.dropped for pacer in pacers)
     assert answered > 700
     assert dropped < 0.045 * answered
+
+
+@pytest.mark.parametrize(("agents", "jumps", "every"), [(40, True, 0.5), (40, False, 1.0), (10, True, 1.0)])
+def test_a_large_floor_is_asked_after_twice_a_second_while_rates_jump(agents: int, jumps: bool, every: float) -> None:
+    steps = Steps(factors=(1.0, 0.5, 1.5, 0.7, 1.3), every_minutes=10.0) if jumps else Steps()
+    pacer = HazardPacer(0.028)
+    assert pacer.every == 2.0, "nobody is there yet"
+    run_day(FastFloor(Scenario(agents=agents, answer_rate=0.3, answer_steps=steps), 5), pacer, hours=1.5)
+    assert pacer.every == every
+
+
+def test_the_first_guess_of_how_lively_times_are_is_kept_until_something_is_seen() -> None:
+    calm, undecided = SwitchingRate(1.0, 10.0, lively=0.03), SwitchingRate(1.0, 10.0)
+    assert calm.lively == pytest.approx(0.03) and undecided.lively == pytest.approx(0.5)
+    assert calm.rate == pytest.approx(undecided.rate)
+    for rate in (calm, undecided):
+        rate.observe(30.0, 10.0, 60.0)  # three times as many as believed
+    assert calm.rate < undecided.rate, "who takes calm for granted is slower to believe in a jump"

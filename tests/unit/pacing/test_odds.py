@@ -66,3 +66,9 @@ def test_stops_at_the_limit() -> None:
     found = odds.risks(1, odds.Chances.of(column([])), column([]), np.array([0.3]), np.ones(1), 9, 0.31)
     assert len(found) == 2
     assert odds.risks(0, odds.Chances.of(column([])), column([]), np.array([0.3]), np.ones(1), 9, 0.31) == []
+
+
+@pytest.mark.parametrize("rows", [0, 1, 4096, 4097])
+def test_columns_are_summed_however_many_rows_there_are(rows: int) -> None:
+    table = np.random.default_rng(7).uniform(0.0, 1.0, (rows, 3))
+    assert odds.summed(table) == pytest.approx(table.sum(axis=0))
