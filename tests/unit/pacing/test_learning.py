@@ -353,7 +353,8 @@ def test_a_large_floor_is_asked_after_twice_a_second_while_rates_jump(agents: in
 
 def test_the_first_guess_of_how_lively_times_are_is_kept_until_something_is_seen() -> None:
     calm, undecided = SwitchingRate(1.0, 10.0, lively=0.03), SwitchingRate(1.0, 10.0)
-    assert calm.lively == pytest.approx(0.03) and undecided.lively == pytest.approx(0.5)
+    assert calm.lively == pytest.approx(0.03)
+    assert undecided.lively == pytest.approx(0.5)
     assert calm.rate == pytest.approx(undecided.rate)
     for rate in (calm, undecided):
         rate.observe(30.0, 10.0, 60.0)  # three times as many as believed
