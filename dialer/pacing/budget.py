@@ -14,6 +14,7 @@ from collections import deque
 from typing import Any
 
 from config.errors import BadInput
+from dialer.pacing.caution import HANDFUL
 
 _STEP = 0.3  # of the logarithm of the threshold, an expected answer at the threshold's own risk, with one agent
 _STEP_AGENTS = 10.0  # more agents answer more: smaller steps
@@ -22,8 +23,12 @@ _BALANCE = 4.0  # drops of debt that bring the aim to its floor, up to 10 agents
 _HIGHEST = 0.5  # threshold
 AIM = 0.96  # of the target: keeps what is realised under it
 _EARNS = 3.0  # agents
+_FOR_STORMS = 0.4  # of the aim, where rates surely jump
+_STORM_AGENTS = 10.0  # up to so many; less with more
+_SELDOM = 2.3  # standard deviations between what is steered for and what a half-hour may have, with few agents
 _YOUNG = 0.7  # of the aim that a campaign without answers does without
-_YOUNG_ANSWERS, _EACH_BEYOND_SIX = 20.0, 30.0  # until most of it is given back: with many agents, for each of them
+_YOUNG_ANSWERS = 20.0  # until most of it is given back
+_EACH_BEYOND_SIX, _OF_THIRTY, _EACH_OF_MANY = 60.0, 1440.0, 30.0  # with more agents, for each of them
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
 _TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
@@ -63,6 +68,8 @@ class Budget:
         )  # number of the minute, answers and drops in it, of the last half-hour
         self._most_answers = 0.0  # in half an hour, with the agents there are; 0 until told
         self._lively = 0.5
+        self._size = self._capacity = 0.0
+        self.kept = 0.0
         self._half_hours_then: tuple[float, float, float] | None = (
             None  # asked at, room and left; until something changes
         )
@@ -80,8 +87,10 @@ class Budget:
         """The share of drops steered for now: a young campaign drops less than it may, for it knows little yet, has a small
         account at stake, and loses next to nothing by it: what is not dropped early may be dropped later."""
         pull = min(0.25, max(-0.9, self.balance / self._debt))
-        young = math.exp(-self.answers / max(_YOUNG_ANSWERS, _EACH_BEYOND_SIX * (self._agents - 6.0)))
-        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG * young)
+        beyond = self._agents - 6.0
+        grown = max(_YOUNG_ANSWERS, min(_EACH_BEYOND_SIX * beyond, max(_OF_THIRTY, _EACH_OF_MANY * beyond)))
+        young = math.exp(-self.answers / grown)
+        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG * young) * (1.0 - self.kept)
 
     def begin(self, agents: float) -> None:
         """A first guess of the threshold, before anything was placed: risks come in larger lumps with fewer agents. With a
@@ -93,12 +102,28 @@ class Budget:
         lumps = 1.5 + (min(2.0, 6.0 / agents) if agents > _EARNS else 0.0)
         self.log_threshold = math.log(min(_HIGHEST, self.target * lumps))
 
-    def expect(self, half_hour: float, lively: float) -> None:
+    def expect(self, half_hour: float, lively: float, size: float) -> None:
         """So many customers the agents who are there can talk to in half an hour: when half of them leave, what was
         answered before they did lets nobody drop more. ``lively``: how surely answer rates jump, 0 to 1: a jump drops
-        several at once, for which room must be kept, and in such times agents leave and talks get longer unannounced."""
-        self._most_answers, self._lively = half_hour * (1.0 - _UNFORESEEN * lively), lively
+        several at once, for which room must be kept, and in such times agents leave and talks get longer unannounced. ``size``: agents of the floor, those away included."""
+        self._capacity, self._lively, self._size = half_hour, lively, size
+        self._most_answers = half_hour * (1.0 - _UNFORESEEN * lively)
+        self.kept = self._to_be_kept()
         self._half_hours_then = None
+
+    def _to_be_kept(self) -> float:
+        """The share of the aim that is left alone so that single half-hours stay within theirs. Where rates jump, a storm
+        may take all that a half-hour of few agents has. And a guard that has to close often costs more than to steer for a
+        little less: the mean stays so many standard deviations below what a half-hour may have. A handful's half-hours are
+        too small to be kept, many agents' bear both."""
+        if self._size <= HANDFUL:
+            return 0.0
+        storms = _FOR_STORMS * max(0.0, 2.0 * self._lively - 1.0) * min(1.0, (_STORM_AGENTS / self._size) ** 2)
+        usual = self.target * AIM * self._capacity
+        may = max(_WINDOW_LEAST, _WINDOW_SHARE * self.target * self._capacity)
+        mean = (0.5 * (math.sqrt(_SELDOM**2 + 4.0 * may) - _SELDOM)) ** 2
+        guard = max(0.0, 1.0 - mean / usual) * min(1.0, (self._size - HANDFUL) / HANDFUL) if usual > 0.0 else 0.0
+        return max(storms, guard)
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -190,6 +215,8 @@ class Budget:
             "minutes": [list(one) for one in self._minutes],
             "most_answers": self._most_answers,
             "lively": self._lively,
+            "size": self._size,
+            "capacity": self._capacity,
         }
 
     @classmethod
@@ -207,4 +234,6 @@ class Budget:
         made._minutes = deque(list(one) for one in record["minutes"])
         made._debt, made._agents = record["debt"], record["agents"]
         made._most_answers, made._lively = record["most_answers"], record["lively"]
+        made._size, made._capacity = record["size"], record["capacity"]
+        made.kept = made._to_be_kept()
         return made

@@ -16,6 +16,7 @@ import numpy as np
 
 from dialer.pacing import odds
 from dialer.pacing.budget import AIM, Budget
+from dialer.pacing.caution import HANDFUL, Caution, lively_at_first
 from dialer.pacing.durations import Durations
 from dialer.pacing.small_floor import MOST_AGENTS, SmallFloor
 from dialer.pacing.state import (
@@ -38,18 +39,13 @@ from dialer.pacing.tracking import RateTracker
 
 USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
 BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
-_HANDFUL = 5  # agents; with no more than these, caution for crowds has nobody to spare
 _GIVEN_UP_FROM = 0.2  # the chance that a ringing call's answer would be dropped; with few agents
 _OF_MANY = 0.5  # with many: a large floor would give up a third of its dials at a fifth, and those count as attempts
 _FEW_AGENTS, _MANY_AGENTS = 12, 30
-_STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
-_STORM_SPARE = 1.0  # drops kept back from what a storm may cause
+_GUARDED = 2.5  # targets; the highest threshold while a half-hour has less than all of its room
 _MOST = 400  # calls in one decision
 _MOST_HORIZONS = 32
 _LIVELY = 0.55  # from this on answer rates are taken to jump; a campaign that knows nothing begins below
-_LIVELY_OF_FEW = (
-    0.03  # before anything was seen: a handful sees a jump half an hour later, and looking for one costs more
-)
 _CREDIT = 1.0  # drops not spent before the optimum was known that it may have
 _ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
 _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
@@ -61,11 +57,6 @@ _STUCK = 120.0  # seconds after which a call no longer holds up what was learnt 
 _WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
 _LOOK, _LOOK_AT_TALK = 1.5, 4.5  # seconds between two looks at least, where so much happens that each tells little
 _STALE = 0.04  # of what is known: so much newly learnt and the tables are made anew
-_CAUTION = 0.6  # how much likelier an answer is taken to be where all agents come at once
-_DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
-_NEW_SECONDS = 20.0  # so long an agent is a newcomer
-_USUAL_IDLE, _USUAL_SWING = 1.5, 2.5  # more than are free on average: one or two, and so many standard deviations
-_USUAL_SECONDS = 300.0  # over which that average is taken
 _FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
 _ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
 _HESITATION = -0.08  # before that, it must come nearer
@@ -126,8 +117,7 @@ class HazardPacer:
         self._talk_ends = 0
         self._answer_exposure = self._talk_exposure = self._answer_seconds = self._talk_seconds = 0.0
         self._agents = 1.0
-        self._usual_idle = 0.0
-        self._joined = 0.0
+        self._caution = Caution()
         self._returns = 1.0  # share of agents who get ready after wrap-up instead of going away
         self._fresh = 0.0
         self._tables: Tables | None = None
@@ -147,7 +137,8 @@ class HazardPacer:
         answer = self._answer_chances(view, tables)
         cancel = self._would_drop(view, fixed, free.beside, answer) if self._cancels else ()
         room = self._budget.half_hour_room(now)
-        limit = max(room * self._budget.threshold, _FREE * self._budget.target) * tables.mass
+        many = self._caution.of_many(view.agents)
+        limit = max(room * self._threshold(room, many), _FREE * self._budget.target) * tables.mass
         most = _MOST if view.room is None else min(_MOST, view.room)
         ahead = self._horizons
         nobody = (
@@ -157,9 +148,19 @@ class HazardPacer:
         if exact is not None:
             most, limit, nobody = min(most, exact), math.inf, False
         before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
-        storm = self._bearable(fixed, free, before, new, now) if exact is None and view.agents > _HANDFUL else None
-        most = most if storm is None else min(most, storm)
-        swell = self._swell(view, fixed)
+        storm = None
+        if many and exact is None and self._ring.seen >= _ENOUGH:  # before, nothing of the kind can be said
+            storm = self._caution.bearable(
+                fixed,
+                free,
+                before,
+                float(new[-1]),
+                self._budget.half_hour_left(now),
+                self._chance.lively,
+                self._chance.rate,
+            )
+            most = min(most, storm)
+        swell = self._caution.swell(view.agents, fixed, self._newcomers(view.agents), self._doubt)
         if swell > 1.0 and exact is None:
             before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
         risks = [] if nobody else odds.risks(fixed, free, before, new, tables.weights, most, limit)
@@ -190,43 +191,22 @@ class HazardPacer:
             },
         )
 
-    def _swell(self, view: FloorView, fixed: int) -> float:
-        """How much likelier than learnt answers are taken to be: for what is not known of them (much just after a jump,
-        little in calm times), and for the share of those who are free that is more than the usual few, or has just come: a
-        shift begins, a break ends. Such moments are when answer rates jump as well, and calls for all of them at once would
-        be answered before the jump is seen; a part of them a few seconds later costs little."""
-        if view.agents <= _HANDFUL:
-            return 1.0
-        doubt = self._doubt
-        usual = self._usual_idle + _USUAL_SWING * math.sqrt(self._usual_idle) + _USUAL_IDLE
-        more = max(fixed - usual, min(float(fixed), self._newcomers(view.agents)))
-        crowd = more / fixed * min(1.0, (view.agents - _HANDFUL) / _HANDFUL) if more > 0.0 else 0.0
-        return 1.0 + doubt + (_CAUTION + _DOUBTED * doubt) * crowd
-
-    def _bearable(self, fixed: int, free: odds.Chances, before: Array, new: Array, now: float) -> int | None:
-        """How many more calls may ring so that, were answers to come some times as likely from now on, no more customers
-        would find nobody than the half-hours under way still have room for. A call that has not rung 15 s cannot be taken
-        back, so what is in the air when the rate trebles is answered; where few answer that is dozens of calls. None: too
-        little is known yet."""
-        if self._ring.seen < _ENOUGH:
-            return None
-        storm = 1.0 + _STORM * self._chance.lively
-        answers = float(np.add.reduce(np.minimum(before[:, -1] * storm, 1.0)))
-        agents = fixed + float(free.cumulants()[0][-1])
-        left = max(0.0, self._budget.half_hour_left(now) - _STORM_SPARE)
-        return max(0, math.floor((agents + left - answers) / min(1.0, float(new[-1]) * storm)))
+    def _threshold(self, room: float, many: bool) -> float:
+        """Where part of a half-hour's drops are gone, a threshold that climbed in easy times is no measure of what is left."""
+        threshold = self._budget.threshold
+        return min(threshold, _GUARDED * self._budget.target) if many and room < 1.0 else threshold
 
     def _newcomers(self, agents: int) -> float:
         """Agents who came within the last seconds, since the last sample included."""
-        return self._joined + max(0.0, agents - self._agents) if self._last_sample is not None else 0.0
+        return self._caution.joined + max(0.0, agents - self._agents) if self._last_sample is not None else 0.0
 
     def _exact_place(self, view: FloorView, room: float) -> int | None:
         """What the optimum of a small floor without memory places; None where it is not known or does not apply."""
         agents = view.agents - view.leaving
         if not self._memoryless or not self._small.ready(agents):
             return None
-        if room <= 0.0 and agents > _HANDFUL:
-            return None  # the optimum knows no half-hours; the general rule comes back little by little
+        if room <= 0.0 and agents > HANDFUL:
+            return None  # the optimum knows no half-hours; the general rule sees what each call may cost one
         in_air = len(view.ringing) + len(view.waiting)
         if room <= 0.0:
             return max(0, view.idle - in_air)
@@ -355,17 +335,17 @@ class HazardPacer:
         passed = 1.0 if self._last_sample is None else event.at - self._last_sample
         before = self._agents if self._last_sample is not None else 0.0
         self._agents = float(view.agents)
-        self._joined = self._joined * math.exp(-passed / _NEW_SECONDS) + max(0.0, self._agents - before)
+        self._caution.saw(self._agents, view.idle, before, passed, self._chance.rate)
         if self._last_sample is None and view.agents:
             self._budget.begin(self._agents)
-        busy = max(0.0, self._agents - self._usual_idle)
-        self._budget.expect(busy * HALF_HOUR / (self._talk_mean + self._wrap.scale), self._chance.lively)
+        busy = max(0.0, self._agents - self._caution.usual_idle)
+        half_hour = busy * HALF_HOUR / (self._talk_mean + self._wrap.scale)
+        self._budget.expect(half_hour, self._chance.lively, self._caution.size)
         self._consider_optimum(view, passed)
         self._last_sample = event.at
-        self._usual_idle += min(1.0, passed / _USUAL_SECONDS) * (view.idle - self._usual_idle)
         if self._ring.seen < _ENOUGH:
-            lively = 0.5 if self._agents > _HANDFUL else _LIVELY_OF_FEW
-            self._chance = SwitchingRate(self._settled.rate, max(_FIRST_WEIGHT, self._settled.seen), lively)
+            weight = max(_FIRST_WEIGHT, self._settled.seen)
+            self._chance = SwitchingRate(self._settled.rate, weight, lively_at_first(self._agents))
             self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         else:
             self._answer_exposure += self._expected * passed
@@ -417,7 +397,7 @@ class HazardPacer:
             ring=self._ring.scale,
             talk=self._talk_mean,
             wrap=self._wrap.scale,
-            aim=self._budget.target * AIM,
+            aim=self._budget.target * AIM * (1.0 - self._budget.kept),
         )
 
     def _ready_tables(self) -> Tables:
@@ -470,8 +450,10 @@ class HazardPacer:
             "talk_exposure": self._talk_exposure,
             "agents": self._agents,
             "returns": self._returns,
-            "usual_idle": self._usual_idle,
-            "joined": self._joined,
+            "usual_idle": self._caution.usual_idle,
+            "joined": self._caution.joined,
+            "size": self._caution.size,
+            "highest": self._caution.highest,
             "talk_ends": self._talk_ends,
         }
 
@@ -485,7 +467,7 @@ class HazardPacer:
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> HazardPacer:
         """Raises ValueError for what no pacer says of itself."""
-        if not all(record[count] >= 0.0 for count in ("agents", "usual_idle", "joined")):
+        if not all(record[count] >= 0.0 for count in ("agents", "usual_idle", "joined", "size", "highest")):
             raise ValueError("agents are not fewer than none")
         if not 1 <= record["horizons"] <= _MOST_HORIZONS:
             raise ValueError("a handful of moments is looked at")
@@ -504,7 +486,9 @@ class HazardPacer:
         made._placed = {key: _Dial(*dial) for key, *dial in record["placed"]}
         made._last_sample, made._expected = record["last_sample"], record["expected"]
         made._agents, made._returns = record["agents"], record["returns"]
-        made._usual_idle, made._joined = record["usual_idle"], record["joined"]
+        caution = made._caution
+        caution.usual_idle, caution.joined = record["usual_idle"], record["joined"]
+        caution.size, caution.highest = record["size"], record["highest"]
         made._answer_exposure, made._talk_exposure = record["answer_exposure"], record["talk_exposure"]
         made._answers, made._talk_ends = record["answers"], record["talk_ends"]
         return made

@@ -14,6 +14,7 @@ from typing import Any
 
 from config.errors import BadInput
 from dialer.pacing.budget import Budget, minute_of
+from dialer.pacing.caution import Caution, lively_at_first
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.number_chances import USUAL, NumberChances
 from dialer.pacing.state import (
@@ -29,7 +30,7 @@ from dialer.pacing.state import (
 )
 from dialer.pacing.switching import SwitchingRate
 
-VERSION = 2
+VERSION = 3
 """Of the record. Another one is not read: what a campaign learnt in a day is not worth a wrong guess."""
 
 LONG_AGO = 1200.0
@@ -108,10 +109,14 @@ def _made(record: dict[str, Any], now: float, away: float, target: float, patien
     pacer = dict(record["pacer"])
     pacer |= {"placed": [], "expected": 0.0, "answers": 0, "talk_ends": 0, **dict.fromkeys(_EXPOSURES, 0.0)}
     agents, pacer["agents"], pacer["joined"] = max(1.0, pacer["agents"]), 0.0, 0.0  # all of them come anew
-    pacer["last_sample"], pacer["patience"] = now, patience
+    pacer["last_sample"], pacer["patience"], pacer["size"] = now, patience, 0.0
+    if other_list:
+        pacer["highest"] = Caution().highest
     if other_list or away > LONG_AGO:
-        for rate in ("chance", "talk_pace"):
-            pacer[rate] = SwitchingRate(SwitchingRate.from_record(pacer[rate]).rate, _WORTH).as_record()
+        first = {"chance": lively_at_first(agents), "talk_pace": 0.5}
+        for rate, lively in first.items():
+            known = SwitchingRate.from_record(pacer[rate]).rate
+            pacer[rate] = SwitchingRate(known, _WORTH, lively).as_record()
     budget = dict(pacer["budget"])
     if other_list or budget["target"] != target:
         fresh = Budget(target)

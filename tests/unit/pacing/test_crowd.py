@@ -81,7 +81,7 @@ def test_what_is_in_the_air_is_no_more_than_the_half_hour_bears_should_answers_t
     run_day(FastFloor(Scenario(agents=10, answer_rate=0.3, answer_steps=jumps), 3), pacer, hours=2.0)
     lively: dict[str, Any] = pacer.as_record()
     at = 7200.0
-    view = crowd(4, 12)
+    view = crowd(6, 4)
 
     def dials(record: dict[str, Any], drops: int) -> int:
         budget = {**record["budget"], "minutes": [[119, 60, drops]], "most_answers": 60.0}

@@ -140,7 +140,7 @@ def test_a_young_campaign_aims_at_less_and_a_grown_one_at_all_of_it() -> None:
         budget = Budget(0.01)
         budget.begin(agents)
         aims[agents] = []
-        for _ in range(20_000):
+        for _ in range(40_000):
             aims[agents].append(budget.aim())
             budget.answered(0.0, 0.0)
             budget.balance = 0.0
@@ -245,10 +245,10 @@ def dropping(budget: Budget, since: int, until: int, every: int) -> None:
 
 def test_the_agents_who_are_left_say_what_may_still_be_dropped() -> None:
     budget = Budget(0.028)
-    budget.expect(180.0, 0.5)
+    budget.expect(180.0, 0.5, 10.0)
     dropping(budget, 0, 600, every=10)
     full = budget.half_hour_room(600.0)
-    budget.expect(60.0, 0.5)  # most of them leave
+    budget.expect(60.0, 0.5, 10.0)  # most of them leave
     assert budget.half_hour_room(600.0) < full
     again = Budget.from_record(json.loads(json.dumps(budget.as_record())))
     assert again.half_hour_room(600.0) == budget.half_hour_room(600.0)
@@ -257,13 +257,13 @@ def test_the_agents_who_are_left_say_what_may_still_be_dropped() -> None:
 def test_what_was_answered_before_agents_left_counts_for_its_half_hour() -> None:
     """The half-hour that is nearly over has its answers already: those who leave take no room from it."""
     budget = Budget(0.028)
-    budget.expect(1800.0, 0.5)
+    budget.expect(1800.0, 0.5, 10.0)
     for second in range(1700):
         budget.answered(float(second), 0.02)
         if second < 200 and second % 8 == 0:
             budget.dropped(float(second))  # 25 at its beginning, of 1,700
     assert budget.half_hour_room(1700.0) == 1.0
-    budget.expect(300.0, 0.5)
+    budget.expect(300.0, 0.5, 10.0)
     assert budget.half_hour_room(1700.0) == 1.0
 
 
@@ -279,16 +279,36 @@ def test_lively_times_are_known_from_calm_ones_and_keep_more_room() -> None:
     rooms = []
     for rate in (calm, lively):
         budget = Budget(0.028)
-        budget.expect(137.0, rate.lively)
+        budget.expect(137.0, rate.lively, 10.0)
         for _ in range(3):
             budget.dropped(10.0)
         rooms.append(budget.half_hour_room(11.0))
     assert rooms[0] > rooms[1] > 0.0
 
 
+def test_ten_agents_steer_for_less_and_a_handful_or_a_hundred_for_all_of_it() -> None:
+    """A half-hour of ten agents is often near what it may have, and a storm may take all of it; a handful's is too small to
+    be kept, a hundred's bears both."""
+    aims = {}
+    for size in (5.0, 10.0, 30.0, 100.0):
+        budget = Budget(0.028)
+        for lively in (0.3, 1.0):
+            budget.expect(14.0 * size, lively, size)
+            aims[size, lively] = budget.aim()
+    everything = aims[5.0, 0.3]
+    assert aims[5.0, 1.0] == aims[30.0, 0.3] == aims[100.0, 0.3] == everything
+    assert 0.7 * everything < aims[10.0, 0.3] < 0.9 * everything
+    assert aims[10.0, 1.0] == pytest.approx(0.6 * everything)
+    assert aims[10.0, 1.0] < aims[30.0, 1.0] < aims[100.0, 1.0]
+    assert aims[100.0, 1.0] > 0.99 * everything
+    rarer = Budget(0.01)
+    rarer.expect(140.0, 0.3, 10.0)
+    assert rarer.kept < 0.05, "at 1% a half-hour of ten agents is seldom near six in a hundred"
+
+
 def test_drops_left_are_those_of_the_half_hour_that_is_shortest_of_them() -> None:
     budget = Budget(0.028)
-    budget.expect(100.0, 0.0)
+    budget.expect(100.0, 0.0, 10.0)
     whole = budget.half_hour_left(0.0)
     assert 4.0 < whole < 6.0  # under 6% of a hundred answers
     for at in (10.0, 70.0):
@@ -299,7 +319,7 @@ def test_drops_left_are_those_of_the_half_hour_that_is_shortest_of_them() -> Non
     budget.dropped(1500.0)
     assert budget.half_hour_left(1501.0) < whole - 2.0
     assert budget.half_hour_left(3700.0) == whole  # all of it is over
-    budget.expect(100.0, 1.0)
+    budget.expect(100.0, 1.0, 10.0)
     assert budget.half_hour_left(3700.0) < 0.6 * whole  # where rates jump, half of what may come is not counted on
 
 

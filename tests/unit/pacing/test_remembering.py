@@ -127,13 +127,27 @@ def test_the_record_stays_small_and_names_nobody() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"version":2}', TEXT[:-10], TEXT.replace('"version":2', '"version":1'),
+    ["", "{", "[]", "null", '{"version":3}', TEXT[:-10], TEXT.replace('"version":3', '"version":2'),
      TEXT.replace('"scale":', '"scales":'), TEXT.replace('"belief":[[', '"belief":[[NaN,')],
 )  # fmt: skip
 def test_another_version_or_a_damaged_record_is_refused(text: str) -> None:
     with pytest.raises(UnusableMemory) as refused:
         again(text)
     assert refused.value.error_id == "pacing-memory-unusable"
+
+
+@pytest.mark.parametrize(("agents", "least", "most"), [(3, 0.0, 0.1), (20, 0.4, 0.6)])
+def test_the_next_morning_is_as_calm_as_a_first_day_would_begin(agents: int, least: float, most: float) -> None:
+    """Whether rates jump is a matter of the day; a handful does not look for it on the second more than on the first."""
+    learnt = again(kept(learnt_on(agents, 0.3), END), away=50_000.0)
+    learnt.pacer.observe(Sample(77.0, FloorView(idle=agents)))
+    record = learnt.pacer.as_record()
+    assert least <= sum(record["chance"]["belief"][1]) <= most
+
+
+def test_another_campaigns_best_hour_is_not_this_ones() -> None:
+    assert again(other_list=True).pacer.as_record()["highest"] == 1.0
+    assert again(away=50_000.0).pacer.as_record()["highest"] == LEARNT.pacer.as_record()["highest"]
 
 
 def _leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
