@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -94,3 +95,28 @@ def test_what_is_in_the_air_is_no_more_than_the_half_hour_bears_should_answers_t
     none, some, many = (dials(lively, drops) for drops in (0, 3, 5))
     assert none >= some >= many
     assert none > many
+
+
+def guarded(record: dict[str, Any], drops: int, **changes: Any) -> dict[str, Any]:
+    """So many drops in the half-hour under way, and a threshold that has climbed far."""
+    budget = {**record["budget"], "minutes": [[29, 60, drops]], "most_answers": 130.0, "lively": 0.0}
+    return {**record, "budget": {**budget, "log_threshold": math.log(0.3)}, **changes}
+
+
+def test_a_threshold_that_climbed_is_no_measure_once_part_of_a_half_hour_is_gone() -> None:
+    record = learned(10)
+    limits = [
+        HazardPacer.from_record(guarded(record, drops)).decide(crowd(6, 4), 1800.0).why["threshold"] for drops in (0, 7)
+    ]
+    assert limits[0] > 0.2
+    assert limits[1] <= 2.5 * 0.028
+
+
+def test_those_who_are_left_of_ten_on_a_break_are_guarded_like_the_ten() -> None:
+    record = learned(10)
+    view = crowd(5, 4)
+    whole, handful = (
+        HazardPacer.from_record(guarded(record, 7, size=size)).decide(view, 1800.0).why["threshold"]
+        for size in (9.0, 5.0)
+    )
+    assert whole < handful
