@@ -23,7 +23,8 @@ _BALANCE = 4.0  # drops of debt that bring the aim to its floor, up to 10 agents
 _HIGHEST = 0.5  # threshold
 AIM = 0.96  # of the target: keeps what is realised under it
 _EARNS = 3.0  # agents
-_FOR_STORMS = 0.4  # of the aim, where rates surely jump
+_CATCHES_UP = 0.5  # of the target, steered for beyond it while less than it was dropped
+_FOR_STORMS = 0.5  # of the aim, where rates surely jump
 _STORM_AGENTS = 10.0  # up to so many; less with more
 _SELDOM = 2.3  # standard deviations between what is steered for and what a half-hour may have, with few agents
 _YOUNG = 0.7  # of the aim that a campaign without answers does without
@@ -36,7 +37,8 @@ _WINDOW = 1800.0
 _MINUTE = 60.0
 _SAME_MOMENT = 1e-3  # seconds
 _WINDOW_LEAST = 4.0  # drops; fewer say nothing
-_WINDOW_SHARE = 1.9  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
+_WINDOW_SHARE = 1.75  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
+_WINDOW_SHARE_LIVELY = 0.15  # and more where rates jump, for there the answers to come are not counted on
 _UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
 _SPARE, _SPARE_LIVELY = 0.3, 0.3  # kept free below it, in standard deviations of so many drops; more where rates jump
 _SOFT, _SOFT_LIVELY = 1.0, 0.2  # and in so many below that risk shrinks
@@ -86,7 +88,7 @@ class Budget:
     def aim(self) -> float:
         """The share of drops steered for now: a young campaign drops less than it may, for it knows little yet, has a small
         account at stake, and loses next to nothing by it: what is not dropped early may be dropped later."""
-        pull = min(0.25, max(-0.9, self.balance / self._debt))
+        pull = min(_CATCHES_UP, max(-0.9, self.balance / self._debt))
         beyond = self._agents - 6.0
         grown = max(_YOUNG_ANSWERS, min(_EACH_BEYOND_SIX * beyond, max(_OF_THIRTY, _EACH_OF_MANY * beyond)))
         young = math.exp(-self.answers / grown)
@@ -105,7 +107,8 @@ class Budget:
     def expect(self, half_hour: float, lively: float, size: float) -> None:
         """So many customers the agents who are there can talk to in half an hour: when half of them leave, what was
         answered before they did lets nobody drop more. ``lively``: how surely answer rates jump, 0 to 1: a jump drops
-        several at once, for which room must be kept, and in such times agents leave and talks get longer unannounced. ``size``: agents of the floor, those away included."""
+        several at once, for which room must be kept, and in such times agents leave and talks get longer unannounced.
+        ``size``: agents of the floor, those away included."""
         self._capacity, self._lively, self._size = half_hour, lively, size
         self._most_answers = half_hour * (1.0 - _UNFORESEEN * lively)
         self.kept = self._to_be_kept()
@@ -120,10 +123,15 @@ class Budget:
             return 0.0
         storms = _FOR_STORMS * max(0.0, 2.0 * self._lively - 1.0) * min(1.0, (_STORM_AGENTS / self._size) ** 2)
         usual = self.target * AIM * self._capacity
-        may = max(_WINDOW_LEAST, _WINDOW_SHARE * self.target * self._capacity)
+        may = max(_WINDOW_LEAST, self._share * self._capacity)
         mean = (0.5 * (math.sqrt(_SELDOM**2 + 4.0 * may) - _SELDOM)) ** 2
         guard = max(0.0, 1.0 - mean / usual) * min(1.0, (self._size - HANDFUL) / HANDFUL) if usual > 0.0 else 0.0
         return max(storms, guard)
+
+    @property
+    def _share(self) -> float:
+        """Of a half-hour's answers, so many may be dropped."""
+        return (_WINDOW_SHARE + _WINDOW_SHARE_LIVELY * self._lively) * self.target
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -171,7 +179,7 @@ class Budget:
         if then is not None and 0.0 <= now - then[0] < _SAME_MOMENT:
             return then
         answers = drops = 0
-        share, pace = _WINDOW_SHARE * self.target, self._most_answers / _WINDOW
+        share, pace = self._share, self._most_answers / _WINDOW
         spare, soft = _SPARE + _SPARE_LIVELY * self._lively, _SOFT + _SOFT_LIVELY * self._lively
         room, left = 1.0, share * self._most_answers
         for minute, answered, dropped in reversed(self._minutes):

@@ -298,12 +298,34 @@ def test_ten_agents_steer_for_less_and_a_handful_or_a_hundred_for_all_of_it() ->
     everything = aims[5.0, 0.3]
     assert aims[5.0, 1.0] == aims[30.0, 0.3] == aims[100.0, 0.3] == everything
     assert 0.7 * everything < aims[10.0, 0.3] < 0.9 * everything
-    assert aims[10.0, 1.0] == pytest.approx(0.6 * everything)
+    assert aims[10.0, 1.0] == pytest.approx(0.5 * everything)
     assert aims[10.0, 1.0] < aims[30.0, 1.0] < aims[100.0, 1.0]
     assert aims[100.0, 1.0] > 0.99 * everything
     rarer = Budget(0.01)
     rarer.expect(140.0, 0.3, 10.0)
     assert rarer.kept < 0.05, "at 1% a half-hour of ten agents is seldom near six in a hundred"
+
+
+def test_what_a_young_campaign_did_not_drop_is_caught_up_on_and_no_more_than_half_as_fast_again() -> None:
+    budget = Budget(0.01)
+    budget.expect(1260.0, 0.3, 30.0)
+    for number in range(6000):
+        budget.answered(0.3 * number, 0.005)  # and nobody dropped
+    assert budget.aim() == pytest.approx(0.0144, rel=0.01)
+    for _ in range(60):
+        budget.dropped(1800.0)  # 1% of them
+    assert budget.aim() <= 0.0096
+
+
+def test_a_half_hour_counts_on_all_answers_in_calm_times_and_on_half_where_rates_jump() -> None:
+    """A guard that trusts in the answers to come must stop the earlier: a smaller share, of more."""
+    left = {}
+    for lively in (0.0, 1.0):
+        budget = Budget(0.028)
+        budget.expect(1000.0, lively, 30.0)
+        left[lively] = budget.half_hour_left(0.0)
+    assert left[0.0] == pytest.approx(1.75 * 28.0)
+    assert left[1.0] == pytest.approx(1.9 * 14.0)
 
 
 def test_drops_left_are_those_of_the_half_hour_that_is_shortest_of_them() -> None:
