@@ -1,4 +1,5 @@
-"""A carrier at its worst on real sockets, with the real relay and real tapes: seeded, so that a failure comes again."""
+"""A carrier at its worst on real sockets, with the real relay and real tapes: each call is drawn from the seed and its own
+number, so that one call's timing does not change what the next one meets."""
 
 from __future__ import annotations
 
@@ -83,9 +84,8 @@ async def agree_to_ends(far: Wire, chance: random.Random) -> None:
         await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("seed", [2, 17, 25])
 async def test_every_call_ends_and_nothing_is_left(tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture) -> None:
-    chance = random.Random(seed)
     relay = MediaRelay(runtime_dir=tmp_path / "run", unflushed_seconds=30.0)
     recorder = Recorder(RecordingSettings(directory=tmp_path / "tapes", low_watermark_bytes=0), SystemClock())
     phone = Phone()
@@ -94,7 +94,7 @@ async def test_every_call_ends_and_nothing_is_left(tmp_path: Path, seed: int, ca
         wire() as far,
         office(trunk(far.port, channels=CALLS, cps=500), relay=relay, t1_milliseconds=10) as ours,
     ):
-        agreeing = asyncio.create_task(agree_to_ends(far, chance))
+        agreeing = asyncio.create_task(agree_to_ends(far, random.Random(seed)))
         sockets = len(os.listdir(f"/proc/{relay.pid}/fd"))  # noqa: PTH208  # a directory of the kernel
         legs = {}
         for number in range(CALLS):
@@ -105,7 +105,7 @@ async def test_every_call_ends_and_nothing_is_left(tmp_path: Path, seed: int, ca
             while len(invites) <= number:
                 await asyncio.sleep(0.005)
                 invites = {one.header("Call-ID"): one for one in far.of("INVITE") if ";tag=" not in one.header("To")}
-            await misbehave(far, list(invites.values())[number], chance, phone)
+            await misbehave(far, list(invites.values())[number], random.Random(f"{seed}.{number}"), phone)
         await asyncio.sleep(0.5)
         for leg in legs:
             await ours.engine.hangup(leg)
