@@ -29,17 +29,30 @@ _STORM_AGENTS = 10.0  # up to so many; less with more
 _SELDOM = 2.3  # standard deviations between what is steered for and what a half-hour may have, with few agents
 _YOUNG = 0.7  # of the aim that a campaign without answers does without
 _YOUNG_ANSWERS = 20.0  # until most of it is given back
+_LONG_GROWN = 30.0  # times as many answers: nothing of youth is left
 _EACH_BEYOND_SIX, _OF_THIRTY, _EACH_OF_MANY = 60.0, 1440.0, 30.0  # with more agents, for each of them
+_IN_HAND, _SOFT_ACCOUNT = (
+    1.0,
+    3.0,
+)  # drops a young campaign of many agents keeps in hand, and above it until all risk is taken
+_ACCOUNT_FROM, _ACCOUNT_ALL = (
+    10.0,
+    30.0,
+)  # agents: none of it, all of it; fewer would wait long for their first drop in hand
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
 _TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
 _WINDOW = 1800.0
 _MINUTE = 60.0
 _SAME_MOMENT = 1e-3  # seconds
-_WINDOW_LEAST = 4.0  # drops; fewer say nothing
+_WINDOW_LEAST = 3.4  # drops; fewer say nothing
 _WINDOW_SHARE = 1.75  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
 _WINDOW_SHARE_LIVELY = 0.15  # and more where rates jump, for there the answers to come are not counted on
 _UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
+_RARER, _MOST_RARER = (
+    0.25,
+    1.3,
+)  # power of trusted by target, and its most: a half-hour may have more where drops are rarer
 _SPARE, _SPARE_LIVELY = 0.3, 0.3  # kept free below it, in standard deviations of so many drops; more where rates jump
 _SOFT, _SOFT_LIVELY = 1.0, 0.2  # and in so many below that risk shrinks
 
@@ -89,10 +102,25 @@ class Budget:
         """The share of drops steered for now: a young campaign drops less than it may, for it knows little yet, has a small
         account at stake, and loses next to nothing by it: what is not dropped early may be dropped later."""
         pull = min(_CATCHES_UP, max(-0.9, self.balance / self._debt))
+        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG / self._grown) * (1.0 - self.kept)
+
+    @property
+    def _grown(self) -> float:
+        """1 without answers, e times as much with every so many more."""
         beyond = self._agents - 6.0
-        grown = max(_YOUNG_ANSWERS, min(_EACH_BEYOND_SIX * beyond, max(_OF_THIRTY, _EACH_OF_MANY * beyond)))
-        young = math.exp(-self.answers / grown)
-        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG * young) * (1.0 - self.kept)
+        answers = max(_YOUNG_ANSWERS, min(_EACH_BEYOND_SIX * beyond, max(_OF_THIRTY, _EACH_OF_MANY * beyond)))
+        return math.exp(min(_LONG_GROWN, self.answers / answers))
+
+    def room(self, now: float) -> float:
+        """0 to 1: the share of the threshold's risk that the half-hours under way and the account leave."""
+        return min(self.half_hour_room(now), self.account_room())
+
+    def account_room(self) -> float:
+        """A young campaign of many agents stays within its target from the first minutes on: it takes risk as far as its
+        account has drops in hand, and no longer looks at it so closely once it is grown."""
+        all_of_it = min(1.0, max(0.0, (self._agents - _ACCOUNT_FROM) / (_ACCOUNT_ALL - _ACCOUNT_FROM)))
+        in_hand = self.balance - _IN_HAND + (self._grown - 1.0)
+        return 1.0 - all_of_it * (1.0 - min(1.0, max(0.0, in_hand / _SOFT_ACCOUNT)))
 
     def begin(self, agents: float) -> None:
         """A first guess of the threshold, before anything was placed: risks come in larger lumps with fewer agents. With a
@@ -123,7 +151,7 @@ class Budget:
             return 0.0
         storms = _FOR_STORMS * max(0.0, 2.0 * self._lively - 1.0) * min(1.0, (_STORM_AGENTS / self._size) ** 2)
         usual = self.target * AIM * self._capacity
-        may = max(_WINDOW_LEAST, self._share * self._capacity)
+        may = max(self._least, self._share * self._capacity)
         mean = (0.5 * (math.sqrt(_SELDOM**2 + 4.0 * may) - _SELDOM)) ** 2
         guard = max(0.0, 1.0 - mean / usual) * min(1.0, (self._size - HANDFUL) / HANDFUL) if usual > 0.0 else 0.0
         return max(storms, guard)
@@ -131,7 +159,19 @@ class Budget:
     @property
     def _share(self) -> float:
         """Of a half-hour's answers, so many may be dropped."""
-        return (_WINDOW_SHARE + _WINDOW_SHARE_LIVELY * self._lively) * self.target
+        return (_WINDOW_SHARE + _WINDOW_SHARE_LIVELY * self._lively) * self.target * self._rarer
+
+    @property
+    def _least(self) -> float:
+        """And so many drops in any case, short of what else is kept free."""
+        return _WINDOW_LEAST * self._rarer
+
+    @property
+    def _rarer(self) -> float:
+        """The fewer drops a half-hour has on average, the more of that average comes by chance alone: a guard as near to a
+        low target as to a high one would close so often that the target is missed from below."""
+        rarer: float = max(1.0, _TRUSTED / self.target) ** _RARER
+        return min(_MOST_RARER, rarer)
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -151,7 +191,7 @@ class Budget:
         self._debt = self._least_debt * (
             agents / _STEP_AGENTS if agents > _STEP_AGENTS else min(_FEWER, _STEP_AGENTS / max(1.0, agents))
         )
-        room = self.half_hour_room(at)
+        room = self.room(at)
         worth = max(self.threshold, self.aim())
         move = min(1.0, max(-1.5, (self.aim() - self.calibration * risk) / worth))
         step = _STEP * (1.0 + agents / _STEP_AGENTS) ** -0.75 * chance * room
@@ -179,7 +219,7 @@ class Budget:
         if then is not None and 0.0 <= now - then[0] < _SAME_MOMENT:
             return then
         answers = drops = 0
-        share, pace = self._share, self._most_answers / _WINDOW
+        share, least, pace = self._share, self._least, self._most_answers / _WINDOW
         spare, soft = _SPARE + _SPARE_LIVELY * self._lively, _SOFT + _SOFT_LIVELY * self._lively
         room, left = 1.0, share * self._most_answers
         for minute, answered, dropped in reversed(self._minutes):
@@ -193,7 +233,7 @@ class Budget:
                 left = min(left, limit - drops)
                 if drops > 1:
                     spread = math.sqrt(limit)
-                    may = max(_WINDOW_LEAST, limit - spare * spread)
+                    may = max(least, limit - spare * spread)
                     room = min(room, (may - drops) / max(1.0, soft * spread))
         self._half_hours_then = then = now, max(0.0, room), left
         return then

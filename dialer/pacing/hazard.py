@@ -136,7 +136,7 @@ class HazardPacer:
         fixed = view.idle - len(view.waiting)
         answer = self._answer_chances(view, tables)
         cancel = self._would_drop(view, fixed, free.beside, answer) if self._cancels else ()
-        room = self._budget.half_hour_room(now)
+        room = self._budget.room(now)
         many = self._caution.of_many(view.agents)
         limit = max(room * self._threshold(room, many), _FREE * self._budget.target) * tables.mass
         most = _MOST if view.room is None else min(_MOST, view.room)
@@ -168,7 +168,7 @@ class HazardPacer:
             risks = []
         binding = "risk"
         if room < 1.0 or len(risks) == storm:
-            binding = "half-hour guard"
+            binding = "account" if self._budget.account_room() == room < 1.0 else "half-hour guard"
         if exact is not None:
             binding = "optimum"
         if len(risks) == most and most not in (exact, storm):

@@ -307,6 +307,7 @@ export const WORDS = {
     ledger: ["30 天台账", "The 30-day account"],
     step: ["下一步再拨", "The next step places more"],
     "half-hour guard": ["半小时上限", "Half-hour guard"],
+    account: ["新任务尚无余量", "A young campaign has no drop in hand"],
   },
   progress: {
     answered: ["接通", "Answered"],

@@ -154,9 +154,8 @@ def test_a_young_campaign_aims_at_less_and_a_grown_one_at_all_of_it() -> None:
 def test_the_first_ten_minutes_drop_no_more_than_the_target() -> None:
     """A floor as in `bench/floor_soak.py`, whose pacer knows nothing when it begins."""
     scenario = Scenario(agents=30, answer_rate=0.36, ring=4.0, no_answer=12.0, talk=20.0, wrap=4.0, channels=90)
-    days = [run_day(FastFloor(scenario, seed), HazardPacer(0.01), hours=1 / 6) for seed in range(20)]
-    answers, drops = sum(day.answers for day in days), sum(day.drops for day in days)
-    assert drops <= 0.01 * answers
+    days = [run_day(FastFloor(scenario, seed), HazardPacer(0.01), hours=1 / 6) for seed in range(40)]
+    assert sum(day.drops > 0.01 * day.answers for day in days) <= 2, "each campaign, not only all of them together"
     assert np.mean([day.utilisation for day in days]) > 0.8
 
 
@@ -357,6 +356,44 @@ def test_room_is_gone_before_six_in_a_hundred_are_dropped(answers: int, most: in
     assert rooms[0] == 1.0
     assert rooms == sorted(rooms, reverse=True)
     assert rooms[-1] == 0.0
+
+
+def test_a_half_hour_may_have_relatively_more_where_drops_are_rarer() -> None:
+    """Three of a hundred are nearly all at 2.8%. At 1%, where one is usual, they are as much chance as too much risk."""
+    rooms = {}
+    for target in (0.028, 0.01, 0.001):
+        budget = Budget(target)
+        for number in range(90):
+            budget.answered(number * 19.9, target)
+        for _ in range(3):
+            budget.dropped(1799.0)
+        rooms[target] = budget.half_hour_room(1799.0)
+        budget.dropped(1799.0)
+        budget.dropped(1799.0)
+        assert budget.half_hour_room(1799.0) == 0.0
+    assert 0.0 < rooms[0.028] < 0.4
+    assert rooms[0.01] > 0.9
+    assert rooms[0.001] == rooms[0.01]  # there is an end to it: a guard must guard
+
+
+def test_a_young_campaign_of_many_agents_takes_no_risk_before_it_has_a_drop_in_hand() -> None:
+    rooms: dict[int, list[float]] = {}
+    for agents in (10, 30):
+        budget = Budget(0.01)
+        budget.begin(float(agents))
+        rooms[agents] = [budget.room(0.0)]
+        for answers, drops in ((90, 0), (110, 0), (250, 0), (0, 3), (20_000, 0), (0, 300)):
+            for _ in range(answers):
+                budget.answered(0.0, 0.0)
+            for _ in range(drops):
+                budget.dropped(0.0)
+            rooms[agents].append(budget.account_room())
+    nothing, less, more, much, dropped, grown, owing = rooms[30]
+    assert nothing == less == 0.0
+    assert 0.0 < more < much <= 1.0
+    assert dropped < 0.5 * much
+    assert grown == owing == 1.0  # then the account pulls, the half-hours guard, and the ledger is the gate
+    assert set(rooms[10]) == {1.0}  # a drop in hand would take ten agents an hour
 
 
 class _Listening(HazardPacer):
