@@ -25,7 +25,7 @@ _USUAL_SECONDS = 300.0  # over which that average is taken
 _SIZE_SECONDS = 3600.0  # until a floor is taken to have become as small as it looks; a break is over by then
 _HIGHEST_SECONDS = 21_600.0  # until a rate once seen is no longer reckoned with
 _STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
-_STORM_SPARE = 1.0  # drops kept back from what a storm may cause
+_STORM_SPARE, _STORM_SPARE_LIVELY = 1.0, 0.5  # drops kept back from what a storm may cause; more where rates jump
 _STORM_LUCK = 1.0  # standard deviations of what it may cause beyond its mean
 
 
@@ -80,7 +80,7 @@ class Caution:
         one = min(1.0, new * storm)
         mean, spread, _ = free.cumulants()
         answers = float(np.add.reduce(each))
-        spare = fixed + float(mean[-1]) + max(0.0, left - _STORM_SPARE) - answers
+        spare = fixed + float(mean[-1]) + max(0.0, left - _STORM_SPARE - _STORM_SPARE_LIVELY * lively) - answers
         luck = _STORM_LUCK**2
         known = luck * (float(spread[-1]) + answers - float(each @ each))
         if spare <= 0.0 or spare * spare <= known:
