@@ -308,6 +308,8 @@ export const WORDS = {
     step: ["下一步再拨", "The next step places more"],
     "half-hour guard": ["半小时上限", "Half-hour guard"],
     account: ["新任务尚无余量", "A young campaign has no drop in hand"],
+    optimum: ["小组最优解", "The optimum of a few agents"],
+    "idle agents": ["空闲坐席", "Free agents"],
   },
   progress: {
     answered: ["接通", "Answered"],
