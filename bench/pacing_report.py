@@ -14,6 +14,7 @@ import math
 import platform
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from bench.pacing_cells import (
     Cell,
     cells,
 )
-from bench.pacing_luck import freed
+from bench.pacing_value import MOST_AGENTS, ValuedFloor, Worth, judged, values_of
 from dialer.pacing import remembering
 from dialer.pacing.bound import MarkovFloor, solve_bound
 from dialer.pacing.fast_floor import FastFloor
@@ -114,9 +115,14 @@ def simulated(cell: Cell, number: int) -> dict[str, Any]:
     """What came of a cell's day of this number."""
     started = time.process_time()
     seed = SEEDS_FROM + number
-    floor = FastFloor(cell.scenario(), seed)
+    valued = _valued(cell)
+    floor = (
+        ValuedFloor(cell.scenario(), seed, values_of(cell.agents, cell.rate))
+        if valued
+        else FastFloor(cell.scenario(), seed)
+    )
     day = run_day(floor, _next_morning(cell, seed) if cell.second_day else cell.make_pacer())
-    return {
+    found: dict[str, Any] = {
         "utilisation": day.utilisation,
         "answers": day.answers,
         "drops": day.drops,
@@ -124,8 +130,15 @@ def simulated(cell: Cell, number: int) -> dict[str, Any]:
         "dials": day.dials,
         "cancelled": day.cancelled,
         "cpu": round(time.process_time() - started, 2),
-        "luck": [round(one, 4) for one in floor.luck],
     }
+    if isinstance(floor, ValuedFloor):
+        found["worth"] = list(floor.worth(_DAY))
+    return found
+
+
+def _valued(cell: Cell) -> bool:
+    """Whether the optimum's own values judge the cell's days."""
+    return cell.group == "markov" and cell.agents <= MOST_AGENTS
 
 
 def _next_morning(cell: Cell, seed: int) -> HazardPacer:
@@ -178,38 +191,55 @@ def load() -> Days:
     return days
 
 
-_LOWER, _UPPER = 0.026, 0.03  # the bound is all but straight between them
+_UPPER = 0.03
+_SHARES = (
+    0.018,
+    0.02,
+    0.022,
+    0.024,
+    0.026,
+    0.027,
+    0.028,
+    _UPPER,
+)  # at which the bound is worked out; between them it is
+_SHARES_OF_MANY = (0.026, _UPPER)  # all but straight, with many agents between these too
 
 
-def _known_bounds() -> dict[str, float]:
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The best utilisation in %, by the share of answers dropped in %: points of a curve that bends down."""
+
+    shares: tuple[float, ...]
+    best: tuple[float, ...]
+
+    def at(self, dropped: float) -> float:
+        """Above the last point it stays there; below the first it goes on straight, which is too high."""
+        if dropped >= self.shares[0]:
+            return float(np.interp(dropped, self.shares, self.best))
+        slope = (self.best[1] - self.best[0]) / (self.shares[1] - self.shares[0])
+        return self.best[0] + slope * (dropped - self.shares[0])
+
+
+def bounds(days: Days) -> dict[tuple[int, float], Bound]:
+    """Of the Markov cells that have days; merged for 30 agents and more. Kept in a file, for 100 agents take a minute
+    each."""
     kept = RESULTS / "pacing_bound.json"
     known: dict[str, float] = json.loads(kept.read_text()) if kept.exists() else {}
-    return known
-
-
-def bounds(days: Days) -> dict[tuple[int, float], tuple[float, float]]:
-    """The Markov bound at 2.6% and 3%, in %, of the cells that have days; merged for 30 agents and more. Kept in a
-    file, for 100 agents take a minute each."""
-    kept = RESULTS / "pacing_bound.json"
-    known = _known_bounds()
+    found = {}
     for agents in AGENTS:
+        shares = _SHARES if agents <= MOST_AGENTS else _SHARES_OF_MANY
         for rate in RATES:
             if Cell(group="markov", agents=agents, rate=rate, cancels=False).key not in days:
                 continue
-            for share in (_LOWER, _UPPER):
+            for share in shares:
                 key = f"{agents} {rate} {share}"
                 if key not in known:
                     floor = MarkovFloor(agents=agents, answer_rate=rate, merged=agents >= 30, abandonment=share)
                     known[key] = 100.0 * solve_bound(floor).gain
                     kept.write_text(json.dumps(known, indent=0) + "\n")
-    return {
-        (agents, rate): (
-            known.get(f"{agents} {rate} {_LOWER}", math.nan),
-            known.get(f"{agents} {rate} {_UPPER}", math.nan),
-        )
-        for agents in AGENTS
-        for rate in RATES
-    }
+            best = tuple(known[f"{agents} {rate} {share}"] for share in shares)
+            found[agents, rate] = Bound(tuple(100.0 * share for share in shares), best)
+    return found
 
 
 def report(days: Days) -> str:
@@ -254,19 +284,21 @@ def report(days: Days) -> str:
         "",
         "## Share of the bound (Markov version, nothing given up: the bound has no such action)",
         "",
-        "The bound is taken at the share of drops that was realised (between 2.6% and 3% it is interpolated, above 3% it is",
-        "the one at 3.0%, so that overspending would show as a gain and is marked). Few agents answer few calls a day, and",
-        "most of what their days differ by is luck: `freed` is the same days with the luck of their draws taken off (control",
-        "variates, `bench/pacing_luck.py`), at the share of drops that was to be expected of what the pacer did. It decides",
-        "where there are days enough to tell; else the plain figure does.",
+        "The bound is taken at the share of drops that was realised (above 3% it is the one at 3%, so that overspending would",
+        "show as a gain and is marked). Few agents answer few calls a day, and most of what their days differ by is luck.",
+        "`judged` is the same days, each judged by the optimum's own values of the states it went through, at the share of",
+        "drops that was to be expected of what rang (`bench/pacing_value.py`): it has the same mean and hardly any of the luck,",
+        "and decides where it is known. The half-hours and days are those that happened.",
         "",
-        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | freed, % (drops expected) | wanted | worst half-hour | days > 3% |",
+        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | judged, % (drops expected) | wanted | worst half-hour | days > 3% |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for agents in AGENTS:
         for rate in RATES:
             out.append(
-                _bound_row(Cell(group="markov", agents=agents, rate=rate, cancels=False), days, *best[agents, rate])
+                _bound_row(
+                    Cell(group="markov", agents=agents, rate=rate, cancels=False), days, best.get((agents, rate))
+                )
             )
     out += [
         "",
@@ -274,13 +306,13 @@ def report(days: Days) -> str:
         "*second day*, of a pacer that took up what it had learnt on a day before (rates as a first guess worth ten answers), as a",
         "campaign does every morning (`dialer/pacing/remembering.py`):",
         "",
-        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | freed, % (drops expected) | wanted | worst half-hour | days > 3% |",
+        "| n | p | bound at 3% | hazard | of the bound at equal drops, % | judged, % (drops expected) | wanted | worst half-hour | days > 3% |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for agents in [one for one in AGENTS if one <= FEW_AGENTS]:
         for rate in RATES:
             cell = Cell(group="markov", agents=agents, rate=rate, cancels=False, second_day=True)
-            out.append(_bound_row(cell, days, *best[agents, rate]))
+            out.append(_bound_row(cell, days, best.get((agents, rate))))
     out += [
         "",
         "## Varying: p x {1, .5, 1.5, .7, 1.3} every 20 min, talk 72 and 120 s every 30 min, half away 12 min an hour",
@@ -315,28 +347,27 @@ def report(days: Days) -> str:
     return "\n".join(out)
 
 
-def _bound_row(cell: Cell, days: Days, lower: float, upper: float) -> str:
-    """``lower``, ``upper``: the bound in % at 2.6% and 3% of drops."""
-
-    def bound(dropped: float) -> float:
-        return lower + min(1.0, (dropped / 100 - _LOWER) / (_UPPER - _LOWER)) * (upper - lower)
-
+def _bound_row(cell: Cell, days: Days, bound: Bound | None) -> str:
     simulated_days = days.get(cell.key, [])
     mine = Sum(simulated_days)
-    best = bound(mine.dropped)
+    if bound is None:
+        return f"| {cell.agents} | {cell.rate:g} | – | – | – | – | – | – | – |"
+    best = bound.at(mine.dropped)
     share, error = 100 * mine.mean / best, 100 * mine.se / best
     plain = f"{share:.2f} ± {error:.2f}"
     over = " (over 3%)" if mine.dropped > 3.0 else ""
-    without = "–"
-    lucky = freed(simulated_days, (upper - lower) / (100 * (_UPPER - _LOWER)))
-    if lucky is not None:
-        best = bound(lucky.dropped)
-        share, error = 100 * lucky.mean / best, 100 * lucky.se / best
-        without = f"{share:.2f} ± {error:.2f} ({lucky.dropped:.2f})"
+    by_values = "–"
+    if _valued(cell):
+        worth = [Worth(*day["worth"]) for day in simulated_days]
+        found = judged(worth, values_of(cell.agents, cell.rate), _DAY)
+        if found is not None:
+            best = bound.at(found.dropped)
+            share, error = 100 * found.mean / best, 100 * found.se / best
+            by_values = f"{share:.2f} ± {error:.2f} ({found.dropped:.2f})"
     wanted = 99.3 if cell.agents <= FEW_AGENTS else 98.5
     said = _verdict(share - wanted, mine, error)
     return (
-        f"| {cell.agents} | {cell.rate:g} | {upper:.2f} | {mine.text}{over} | {plain} | {without} | {wanted} {said} | "
+        f"| {cell.agents} | {cell.rate:g} | {bound.best[-1]:.2f} | {mine.text}{over} | {plain} | {by_values} | {wanted} {said} | "
         f"{mine.half_hours if cell.agents >= 10 else f'{mine.worst:.1f}'} | {mine.over}/{mine.days} |"
     )
 

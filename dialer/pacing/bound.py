@@ -228,6 +228,17 @@ def policy_at(floor: MarkovFloor, price: float, *, tolerance: float = 1e-4) -> N
     return ring_up_to(after)
 
 
+def values(floor: MarkovFloor, price: float, *, tolerance: float) -> tuple[Grid, Grid]:
+    """Of every state (talking, wrapping, ringing), before more is placed: its value in seconds of utilisation, and what a
+    second in it is worth: utilisation, ``price`` for every drop less than the share allows, and the mean change of the
+    value."""
+    problem = _Problem(floor)
+    _, best, _, _ = finish(problem.solve(price, np.zeros(problem.shape), tolerance))
+    reward = np.where(problem.possible, (problem.busy + price * problem.credit) / problem.pace, 0.0)
+    drift: Grid = (problem.step(best, reward) - best) * problem.pace
+    return best, drift
+
+
 def neighbours(
     floor: MarkovFloor, *, tolerance: float, between: float
 ) -> Generator[None, None, tuple[NDArray[np.int64], NDArray[np.int64]]]:

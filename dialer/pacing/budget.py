@@ -31,14 +31,10 @@ _YOUNG = 0.7  # of the aim that a campaign without answers does without
 _YOUNG_ANSWERS = 20.0  # until most of it is given back
 _LONG_GROWN = 30.0  # times as many answers: nothing of youth is left
 _EACH_BEYOND_SIX, _OF_THIRTY, _EACH_OF_MANY = 60.0, 1440.0, 30.0  # with more agents, for each of them
-_IN_HAND, _SOFT_ACCOUNT = (
-    1.0,
-    3.0,
-)  # drops a young campaign of many agents keeps in hand, and above it until all risk is taken
-_ACCOUNT_FROM, _ACCOUNT_ALL = (
-    10.0,
-    30.0,
-)  # agents: none of it, all of it; fewer would wait long for their first drop in hand
+# drops a young campaign of many agents keeps in hand, and above it until all risk is taken
+_IN_HAND, _SOFT_ACCOUNT = 1.0, 3.0
+# agents: none of it, all of it; fewer would wait long for their first drop in hand
+_ACCOUNT_FROM, _ACCOUNT_ALL = 10.0, 30.0
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
 _TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
@@ -49,10 +45,8 @@ _WINDOW_LEAST = 3.4  # drops; fewer say nothing
 _WINDOW_SHARE = 1.75  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
 _WINDOW_SHARE_LIVELY = 0.15  # and more where rates jump, for there the answers to come are not counted on
 _UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
-_RARER, _MOST_RARER = (
-    0.25,
-    1.3,
-)  # power of trusted by target, and its most: a half-hour may have more where drops are rarer
+# power of trusted by target, and its most: a half-hour may have more where drops are rarer
+_RARER, _MOST_RARER = 0.25, 1.3
 _SPARE, _SPARE_LIVELY = 0.3, 0.3  # kept free below it, in standard deviations of so many drops; more where rates jump
 _SOFT, _SOFT_LIVELY = 1.0, 0.2  # and in so many below that risk shrinks
 
@@ -78,16 +72,14 @@ class Budget:
         self._happened = _PRIOR_DROPS * math.sqrt(math.sqrt(max(1.0, _TRUSTED / target)))
         self._least_debt = max(1.0, _BALANCE * math.sqrt(min(1.0, target / _TRUSTED)))
         self._debt = self._least_debt
-        self._minutes: deque[list[int]] = (
-            deque()
-        )  # number of the minute, answers and drops in it, of the last half-hour
+        # number of the minute, answers and drops in it, of the last half-hour
+        self._minutes: deque[list[int]] = deque()
         self._most_answers = 0.0  # in half an hour, with the agents there are; 0 until told
         self._lively = 0.5
         self._size = self._capacity = 0.0
         self.kept = 0.0
-        self._half_hours_then: tuple[float, float, float] | None = (
-            None  # asked at, room and left; until something changes
-        )
+        # asked at, room and left; until something changes
+        self._half_hours_then: tuple[float, float, float] | None = None
 
     @property
     def threshold(self) -> float:

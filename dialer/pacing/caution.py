@@ -16,7 +16,8 @@ from dialer.pacing.tables import Array
 HANDFUL = 5
 """Agents. With no more than these, caution for crowds has nobody to spare, and a jump is seen half an hour late."""
 
-_LIVELY_OF_HANDFUL = 0.03  # before anything was seen; looking for jumps costs a handful more than they do
+_LIVELY_OF_HANDFUL = 0.01  # before anything was seen; looking for jumps costs a handful more than they do
+_TURNING_OF_HANDFUL = 0.125  # of how much calm times are suspected otherwise: a day has some hundred answers
 _CROWD = 0.6  # how much likelier an answer is taken to be where all agents come at once
 _DOUBTED = 1.5  # and how much more for what is not known of the answer chance, in standard deviations
 _NEW_SECONDS = 20.0  # so long an agent is a newcomer
@@ -53,6 +54,10 @@ class Caution:
     def of_many(self, agents: float) -> bool:
         """Whether the floor is more than a handful, though half of it be away: its half-hours are those of the whole."""
         return max(agents, self.size) > HANDFUL
+
+    def turning(self, agents: float) -> float:
+        """How much calm times are suspected of jumps (``SwitchingRate.observe``)."""
+        return 1.0 if self.of_many(agents) else _TURNING_OF_HANDFUL
 
     def swell(self, agents: int, fixed: int, newcomers: float, doubt: float) -> float:
         """How much likelier than learnt answers are taken to be: for what is not known of them (much just after a jump,

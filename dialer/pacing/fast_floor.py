@@ -38,20 +38,11 @@ class _Draws:
     def __init__(self, random: np.random.Generator, mean: float, cv: float, exponential: bool) -> None:
         self._random, self._mean, self._cv, self._exponential = random, mean, cv, exponential
         self._left: list[float] = []
-        self.drawn, self.sum = 0, 0.0
 
     def next(self) -> float:
         if not self._left:
             self._left = self._block()
-        found = self._left.pop()
-        self.drawn += 1
-        self.sum += found
-        return found
-
-    @property
-    def luck(self) -> float:
-        """Seconds drawn beyond their mean, summed."""
-        return self.sum - self.drawn * self._mean
+        return self._left.pop()
 
     def _block(self) -> list[float]:
         if self._exponential:
@@ -107,12 +98,6 @@ class FastFloor:
         self._wrap = _Draws(streams[3], scenario.wrap, scenario.wrap_cv, markov)
         self._uniform = streams[4]
         self._coins: list[float] = []
-        self._answer_luck = 0.0
-        self._drops = 0
-        self._drops_expected = 0.0
-        self._doomed = (
-            scenario.answer_rate / scenario.ring if markov else 0.0
-        )  # a second, a call ringing at a full floor
         self._patience = 0.0 if markov else scenario.patience
         self._kind_rates = [(kind.factor, kind.share) for kind in scenario.numbers]
         self._kind_order = streams[5]
@@ -218,20 +203,9 @@ class FastFloor:
         """Agents talking or in wrap-up."""
         return len(self._talk_start) + len(self._wrap_start)
 
-    @property
-    def luck(self) -> tuple[float, ...]:
-        """What the day's draws gave beyond their means: answers, and seconds of talk, of wrap-up, of ringing; in the
-        Markov version, where the chance of a drop is known at every moment, drops as well. Whatever a pacer does, each
-        is 0 on average: what of a day's figure goes with them is chance, and can be taken off."""
-        ringing = self._ring.luck + self._no_answer.luck
-        found = (self._answer_luck, self._talk.luck, self._wrap.luck, ringing)
-        return (*found, self._drops - self._drops_expected) if self._doomed else found
-
     # -- what happens
 
     def _reach(self, now: float) -> None:
-        if self._doomed and not self._idle:
-            self._drops_expected += (now - self.now) * len(self._ringing) * self._doomed
         self.now = now
 
     def _push(self, at: float, kind: int, key: Any) -> None:
@@ -282,7 +256,6 @@ class FastFloor:
         self._ringing[key] = (now, rings_from, told)
         chance = min(1.0, scenario.answer_rate * factor * scenario.answer_steps.at(now))
         answers = self._coins.pop() < chance
-        self._answer_luck += answers - chance
         if answers:
             self._push(rings_from + self._ring.next(), _ANSWER, key)
         else:
@@ -296,7 +269,6 @@ class FastFloor:
             self._bridge(key, 0.0, events)
         elif self._patience <= 0:
             events.append(Dropped(self.now, key))
-            self._drops += 1
         else:
             self._waiting[key] = self.now
             self._push(self.now + self._patience, _PATIENCE, key)

@@ -16,7 +16,7 @@ import numpy as np
 
 from dialer.pacing import odds
 from dialer.pacing.budget import AIM, Budget
-from dialer.pacing.caution import HANDFUL, Caution, lively_at_first
+from dialer.pacing.caution import Caution, lively_at_first
 from dialer.pacing.durations import Durations
 from dialer.pacing.small_floor import MOST_AGENTS, SmallFloor
 from dialer.pacing.state import (
@@ -48,6 +48,7 @@ _MOST_HORIZONS = 32
 _LIVELY = 0.55  # from this on answer rates are taken to jump; a campaign that knows nothing begins below
 _CREDIT = 1.0  # drops not spent before the optimum was known that it may have
 _ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
+_ENOUGH_OF_HANDFUL = 12  # a handful waits half an hour for as many
 _RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
 _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
@@ -149,7 +150,7 @@ class HazardPacer:
             most, limit, nobody = min(most, exact), math.inf, False
         before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
         storm = None
-        if many and exact is None and self._ring.seen >= _ENOUGH:  # before, nothing of the kind can be said
+        if many and exact is None and self._ring.seen >= self._enough:  # before, nothing of the kind can be said
             storm = self._caution.bearable(
                 fixed,
                 free,
@@ -205,11 +206,13 @@ class HazardPacer:
         agents = view.agents - view.leaving
         if not self._memoryless or not self._small.ready(agents):
             return None
-        if room <= 0.0 and agents > HANDFUL:
+        if not self._caution.of_many(view.agents):
+            room = (
+                1.0  # a handful's half-hours are too small to be judged: the optimum keeps its share of drops by itself
+            )
+        if room <= 0.0:
             return None  # the optimum knows no half-hours; the general rule sees what each call may cost one
         in_air = len(view.ringing) + len(view.waiting)
-        if room <= 0.0:
-            return max(0, view.idle - in_air)
         wanted = self._small.ring_up_to(len(view.talking), len(view.wrapping), in_air, careful=room < 1.0)
         return wanted - in_air
 
@@ -307,7 +310,7 @@ class HazardPacer:
         elif dial.how == _SILENT:
             self._silent.observe(dial.after)
             self._fresh += 0.1
-        if self._ring.seen > _ENOUGH or not dial.how:
+        if self._ring.seen > self._enough or not dial.how:
             return
         exposure = dial.base
         if dial.how == _CANCELLED:  # had it rung on, so much of the answers would have been seen
@@ -315,9 +318,13 @@ class HazardPacer:
         self._settled.observe(float(dial.how == _ANSWERED), exposure)
 
     @property
+    def _enough(self) -> int:
+        return _ENOUGH if self._caution.of_many(self._agents) else _ENOUGH_OF_HANDFUL
+
+    @property
     def _factor(self) -> float:
         """To the base chance. Ringing calls tell sooner, but only once it is known how long people take."""
-        return self._chance.rate if self._ring.seen >= _ENOUGH else self._settled.rate
+        return self._chance.rate if self._ring.seen >= self._enough else self._settled.rate
 
     @property
     def _talk_mean(self) -> float:
@@ -326,7 +333,7 @@ class HazardPacer:
     @property
     def _doubt(self) -> float:
         """How far off the factor may be, as a share of it."""
-        if self._ring.seen >= _ENOUGH:
+        if self._ring.seen >= self._enough:
             return self._chance.doubt
         return 1.0 / math.sqrt(1.0 + self._settled.seen)
 
@@ -343,7 +350,7 @@ class HazardPacer:
         self._budget.expect(half_hour, self._chance.lively, self._caution.size)
         self._consider_optimum(view, passed)
         self._last_sample = event.at
-        if self._ring.seen < _ENOUGH:
+        if self._ring.seen < self._enough:
             weight = max(_FIRST_WEIGHT, self._settled.seen)
             self._chance = SwitchingRate(self._settled.rate, weight, lively_at_first(self._agents))
             self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
@@ -353,7 +360,12 @@ class HazardPacer:
             if self._worth_telling(
                 self._answers, self._answer_exposure * self._chance.rate, self._answer_seconds, _LOOK
             ):
-                self._chance.observe(self._answers, self._answer_exposure, self._answer_seconds)
+                self._chance.observe(
+                    self._answers,
+                    self._answer_exposure,
+                    self._answer_seconds,
+                    turning=self._caution.turning(self._agents),
+                )
                 self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
         self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed / USUAL_TALK
         self._talk_seconds += passed
@@ -373,7 +385,7 @@ class HazardPacer:
 
     def _consider_optimum(self, view: FloorView, passed: float) -> None:
         agents = view.agents - view.leaving
-        if not 1 <= agents <= MOST_AGENTS or self._ring.seen < _ENOUGH:
+        if not 1 <= agents <= MOST_AGENTS or self._ring.seen < self._enough:
             self._memoryless = False
             return
         if self._ring.seen != self._judged:

@@ -56,17 +56,19 @@ class SwitchingRate:
         self.rate = calm_rate + rate
         self.doubt = math.sqrt(max(0.0, (calm_square + square) / (self.rate * self.rate) - 1.0))
 
-    def observe(self, events: float, exposure: float, seconds: float) -> None:
-        """So many events in so much exposure and time, since the last call."""
+    def observe(self, events: float, exposure: float, seconds: float, *, turning: float = 1.0) -> None:
+        """So many events in so much exposure and time, since the last call. ``turning``: how much calm times are suspected,
+        0 to 1, of a jump of their own and of turning lively: one who sees few events would find both in noise."""
         if exposure <= 0.0 and events <= 0.0:
             return
         exposure = max(exposure, 1e-9)
         passed = self.rate * exposure
         jump = min(0.5, seconds / _EACH_SECONDS, passed / _EACH_EVENTS)
         drift = min(0.25, 0.5 * _DRIFT * passed / _STEP**2)
-        turn = 0.5 * _TURN * min(1.0, passed)
+        turn = 0.5 * _TURN * turning * min(1.0, passed)
+        calm_jump = jump * _CALM * turning
         lively = self.lively + turn * (1.0 - 2.0 * self.lively)
-        calm_stays, lively_stays = 1.0 - jump * _CALM, 1.0 - jump
+        calm_stays, lively_stays = 1.0 - calm_jump, 1.0 - jump
         moved = (
             np.array(
                 [[(1.0 - turn) * calm_stays, turn * calm_stays], [turn * lively_stays, (1.0 - turn) * lively_stays]]
@@ -78,7 +80,7 @@ class SwitchingRate:
         moved[:, 1:] += drifting[:, :-1]
         moved[:, :-1] += drifting[:, 1:]
         start = min(len(_LANDS) - 1, max(0, round((math.log(self.rate) - _LOW) / _STEP)))
-        moved += np.array([[(1.0 - lively) * jump * _CALM], [lively * jump]]) * _LANDS[start]
+        moved += np.array([[(1.0 - lively) * calm_jump], [lively * jump]]) * _LANDS[start]
         likely = np.array([events, -exposure]) @ _LIKELY
         likely -= np.maximum.reduce(likely)
         moved *= np.exp(likely)
