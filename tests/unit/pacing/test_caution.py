@@ -83,3 +83,12 @@ def test_as_many_as_bear_it_and_not_one_more(
 
 def test_a_handful_begins_nearly_sure_of_calm_times() -> None:
     assert lively_at_first(5) < 0.1 < lively_at_first(6)
+
+
+def test_a_handful_suspects_calm_times_less_and_a_floor_half_of_whose_agents_are_away_does_not() -> None:
+    handful, floor = Caution(), Caution()
+    for at in range(20):
+        handful.saw(5.0, 0, 5.0, 1.0, 1.0)
+        floor.saw(10.0 if at < 10 else 5.0, 0, 10.0, 1.0, 1.0)
+    assert handful.turning(5.0) < 0.5
+    assert floor.turning(5.0) == 1.0

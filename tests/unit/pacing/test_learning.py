@@ -438,3 +438,22 @@ def test_the_first_guess_of_how_lively_times_are_is_kept_until_something_is_seen
     for rate in (calm, undecided):
         rate.observe(30.0, 10.0, 60.0)  # three times as many as believed
     assert calm.rate < undecided.rate, "who takes calm for granted is slower to believe in a jump"
+
+
+def test_who_sees_few_answers_does_not_look_for_jumps_in_noise_and_sees_a_real_one() -> None:
+    """A day of three agents: some 500 answers, 15 in a hundred calls; then three times as many."""
+    off: dict[float, list[float]] = {1.0: [], 0.125: []}
+    after: dict[float, list[float]] = {1.0: [], 0.125: []}
+    for turning in off:
+        for seed in range(12):
+            random = np.random.default_rng(seed)
+            rate = SwitchingRate(0.15, 10.0, lively=0.01)
+            for call in range(3400):
+                rate.observe(float(random.random() < 0.15), 1.0, 8.5, turning=turning)
+                if call % 50 == 49 and call > 400:
+                    off[turning].append(math.log(rate.rate / 0.15) ** 2)
+            for _ in range(80):
+                rate.observe(float(random.random() < 0.45), 1.0, 8.5, turning=turning)
+            after[turning].append(rate.rate)
+    assert float(np.mean(off[0.125])) < float(np.mean(off[1.0]))
+    assert float(np.mean(after[0.125])) > 0.35

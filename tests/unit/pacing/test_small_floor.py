@@ -92,6 +92,22 @@ def test_a_bad_half_hour_never_stops_calls_that_cost_nothing() -> None:
     assert pacer.decide(FloorView(idle=0, talking=(10.0,) * 100), 400.0).place == 0
 
 
+@pytest.mark.parametrize(("agents", "looked_at"), [(3, False), (10, True)])
+def test_a_half_hour_of_a_handful_is_not_closed_while_the_optimum_serves(agents: int, looked_at: bool) -> None:
+    """Six customers dropped in a row: ten agents' half-hour has had all it may, three agents' account has to pay for it."""
+    scenario = Scenario(agents=agents, answer_rate=0.3, markov=True, patience=0.0, ring=15.0)
+    pacer = HazardPacer(AIM, patience=0.0, cancels=False)
+    run_day(FastFloor(scenario, 4), pacer, hours=1.5)
+    view = FloorView(idle=1, talking=(30.0,) * (agents - 1))
+    assert pacer.decide(view, 5400.0).why["binding"] == "optimum"
+    for call in range(6):
+        pacer.observe(Answered(5400.0, f"unlucky {call}"))
+        pacer.observe(Dropped(5400.0, f"unlucky {call}"))
+    pace = pacer.decide(view, 5401.0)
+    assert (pace.why["binding"] != "optimum") is looked_at
+    assert pace.place >= 1, "a call for an agent who is free drops nobody"
+
+
 def test_figures_of_no_floor_are_left_to_the_general_rule() -> None:
     """A million calls ringing for five agents: nothing is worked on, and the account stands."""
     floor = SmallFloor()
