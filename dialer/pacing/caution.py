@@ -27,6 +27,7 @@ _SIZE_SECONDS = 3600.0  # until a floor is taken to have become as small as it l
 _HIGHEST_SECONDS = 21_600.0  # until a rate once seen is no longer reckoned with
 _STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
 _STORM_SPARE, _STORM_SPARE_LIVELY = 1.0, 0.5  # drops kept back from what a storm may cause; more where rates jump
+_NEVER = 1e-6  # chance of an answer while one looks ahead; who believes less knows nothing of a storm
 _STORM_LUCK = 1.0  # standard deviations of what it may cause beyond its mean
 
 
@@ -83,6 +84,8 @@ class Caution:
         storm = 1.0 + lively * worse
         each = np.minimum(before[:, -1] * storm, 1.0)
         one = min(1.0, new * storm)
+        if one < _NEVER:
+            return max(0, fixed)
         mean, spread, _ = free.cumulants()
         answers = float(np.add.reduce(each))
         spare = fixed + float(mean[-1]) + max(0.0, left - _STORM_SPARE - _STORM_SPARE_LIVELY * lively) - answers

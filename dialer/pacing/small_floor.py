@@ -23,7 +23,7 @@ from dialer.pacing.bound import MarkovFloor, neighbours
 
 MOST_AGENTS = 12
 _SLICE = 3  # pauses of 20 sweeps a sample: 2 to 11 ms
-_MANY, _SLICE_OF_MANY = 5, 1  # agents; above, a pause is 2 to 11 ms alone
+_MANY, _SLICE_OF_MANY = 3, 1  # agents; above, a pause is 2 to 11 ms alone
 _PRICE_STEP = 1.1  # between the optimum's price and its neighbours'
 _TOLERANCE = 2e-4  # of utilisation
 _FINE, _COARSE = math.log(1.06), math.log(1.12)

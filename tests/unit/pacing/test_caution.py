@@ -81,6 +81,15 @@ def test_as_many_as_bear_it_and_not_one_more(
     assert over(found + 1) > -1e-6
 
 
+@pytest.mark.parametrize("new", [0.0, 1e-300, 1e-9])
+def test_where_no_answer_is_believed_in_a_call_for_each_free_agent_may_ring(new: float) -> None:
+    """Divided by its square once (a damaged record says so); and nothing bounds what is thought never to be answered."""
+    caution = remembering(1.0)
+    for fixed in (0, 10):
+        found = caution.bearable(fixed, NOBODY_ELSE, np.zeros((0, 4)), new, 2.3, 0.1, 0.24)
+        assert found == fixed
+
+
 def test_a_handful_begins_nearly_sure_of_calm_times() -> None:
     assert lively_at_first(5) < 0.1 < lively_at_first(6)
 
