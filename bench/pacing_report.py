@@ -192,17 +192,9 @@ def load() -> Days:
 
 
 _UPPER = 0.03
-_SHARES = (
-    0.018,
-    0.02,
-    0.022,
-    0.024,
-    0.026,
-    0.027,
-    0.028,
-    _UPPER,
-)  # at which the bound is worked out; between them it is
-_SHARES_OF_MANY = (0.026, _UPPER)  # all but straight, with many agents between these too
+# at which the bound is worked out: between them it is all but straight, with many agents between two of them too
+_SHARES = (0.018, 0.02, 0.022, 0.024, 0.026, 0.027, 0.028, _UPPER)
+_SHARES_OF_MANY = (0.026, _UPPER)
 
 
 @dataclass(frozen=True, slots=True)
