@@ -77,7 +77,7 @@ async def first_word(runner: CampaignRunner) -> dict[str, Any]:
 
 async def learnt_house(root: Path, stop: str) -> House:
     """A house that dialed, learnt that one in ten answers, and was stopped."""
-    async with house(root, heard(3, 0.3), FLOOR, cases=6, agents=2, mode=Mode.PREDICTIVE) as at:
+    async with house(root, heard(3, 0.1), FLOOR, cases=6, agents=2, mode=Mode.PREDICTIVE) as at:
         if stop == "finished":
             runner = at.runner()
             await teach(runner)
