@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import astuple, dataclass
 from typing import Any
 
 import numpy as np
 
 from dialer.pacing import odds
 from dialer.pacing.budget import AIM, Budget
-from dialer.pacing.caution import Caution, lively_at_first
-from dialer.pacing.durations import Durations
+from dialer.pacing.caution import Caution
+from dialer.pacing.knowledge import ANSWERED, BASE_CHANCE, CANCELLED, SILENT, Knowledge
 from dialer.pacing.small_floor import MOST_AGENTS, SmallFloor
 from dialer.pacing.state import (
     KINDEST_RING,
@@ -33,12 +32,8 @@ from dialer.pacing.state import (
     Unanswered,
     WrapEnded,
 )
-from dialer.pacing.switching import SwitchingRate
 from dialer.pacing.tables import Array, Tables, build_tables
-from dialer.pacing.tracking import RateTracker
 
-USUAL_TALK = 90.0  # seconds; the tracker learns the factor to it
-BASE_CHANCE = 0.5  # of a number nothing is known of; the tracker learns the factor to it
 _GIVEN_UP_FROM = 0.2  # the chance that a ringing call's answer would be dropped; with few agents
 _OF_MANY = 0.5  # with many: a large floor would give up a third of its dials at a fifth, and those count as attempts
 _FEW_AGENTS, _MANY_AGENTS = 12, 30
@@ -47,33 +42,14 @@ _MOST = 400  # calls in one decision
 _MOST_HORIZONS = 32
 _LIVELY = 0.55  # from this on answer rates are taken to jump; a campaign that knows nothing begins below
 _CREDIT = 1.0  # drops not spent before the optimum was known that it may have
-_ENOUGH = 20  # answers seen before the ages of ringing calls are trusted to tell the answer chance
-_ENOUGH_OF_HANDFUL = 12  # a handful waits half an hour for as many
-_RETURN_STEP = 0.12  # how fast "agents leave for a break instead of getting ready" is believed, a wrap-up
 _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
 HALF_HOUR = 1800.0
-_FIRST_WEIGHT = 10.0  # of what the first outcomes said of the answer chance, in events; more when there were more
-_STUCK = 120.0  # seconds after which a call no longer holds up what was learnt from later ones
-_WORTH_IT = 0.5  # expected events without one happening, before the trackers are told
-_LOOK, _LOOK_AT_TALK = 1.5, 4.5  # seconds between two looks at least, where so much happens that each tells little
 _STALE = 0.04  # of what is known: so much newly learnt and the tables are made anew
 _FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
 _ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
 _HESITATION = -0.08  # before that, it must come nearer
 _SAME = 1.5  # times to answer and to the end of unanswered ringing may differ by this factor
-_ANSWERED, _SILENT, _CANCELLED = 1, 2, 3
-
-
-@dataclass(slots=True)
-class _Dial:
-    """A call on its way: when it was placed, the risk it was placed with, its base chance, and how it ended."""
-
-    at: float
-    risk: float
-    base: float
-    how: int = 0
-    after: float = 0.0
 
 
 class HazardPacer:
@@ -89,7 +65,7 @@ class HazardPacer:
     def every(self) -> float:
         """With few agents the floor changes by events, and time alone matters little. With many, where answer rates jump, what
         is placed in half a second is more than one wants to find out about later."""
-        if self._agents > _MANY and self._chance.lively > _LIVELY:
+        if self._agents > _MANY and self._known.chance.lively > _LIVELY:
             return 0.5
         return 1.0 if self._agents > _FEW or self._memoryless else 2.0
 
@@ -103,24 +79,12 @@ class HazardPacer:
         self._patience = patience
         self._cancels = cancels
         self._horizons = horizons
-        self._chance = SwitchingRate(1.0)
-        self._ring = Durations(15.0, 0.8, 6.0, 2000.0)
-        self._silent = Durations(30.0, 0.5, 3.0, 2000.0)
-        self._talk = Durations(USUAL_TALK, 1.0, 10.0, 3000.0, own_scale=False)
-        self._talk_pace = SwitchingRate(1.0, 1.5)  # talks ended for one expected at the usual length
-        self._wrap = Durations(15.0, 0.8, 6.0, 400.0)
-        self._settled = RateTracker(1.0)
-        self._placed: dict[CallKey, _Dial] = {}  # in order of placement
+        self._known = Knowledge()
         self._last_answer: tuple[FloorView, Tables, Array] | None = None
         self._last_sample: float | None = None
         self._expected = 0.0  # answers expected at factor 1 since the last sample
-        self._answers = 0
-        self._talk_ends = 0
-        self._answer_exposure = self._talk_exposure = self._answer_seconds = self._talk_seconds = 0.0
         self._agents = 1.0
         self._caution = Caution()
-        self._returns = 1.0  # share of agents who get ready after wrap-up instead of going away
-        self._fresh = 0.0
         self._tables: Tables | None = None
         self._built_scale = 0.0
         self._small = SmallFloor()
@@ -131,7 +95,7 @@ class HazardPacer:
 
     def decide(self, view: FloorView, now: float) -> Pace:
         tables = self._ready_tables()
-        factor = self._factor
+        factor = self._known.factor
         new_chance = min(0.98, (BASE_CHANCE if view.next_chance is None else view.next_chance) * factor)
         free = self._free_chances(view, tables)
         fixed = view.idle - len(view.waiting)
@@ -150,18 +114,18 @@ class HazardPacer:
             most, limit, nobody = min(most, exact), math.inf, False
         before, new = answer[:, :ahead], new_chance * tables.gain[0, :ahead]
         storm = None
-        if many and exact is None and self._ring.seen >= self._enough:  # before, nothing of the kind can be said
+        if many and exact is None and self._known.enough:  # before, nothing of the kind can be said
             storm = self._caution.bearable(
                 fixed,
                 free,
                 before,
                 float(new[-1]),
                 self._budget.half_hour_left(now),
-                self._chance.lively,
-                self._chance.rate,
+                self._known.chance.lively,
+                self._known.chance.rate,
             )
             most = min(most, storm)
-        swell = self._caution.swell(view.agents, fixed, self._newcomers(view.agents), self._doubt)
+        swell = self._caution.swell(view.agents, fixed, self._newcomers(view.agents), self._known.doubt)
         if swell > 1.0 and exact is None:
             before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
         risks = [] if nobody else odds.risks(fixed, free, before, new, tables.weights, most, limit)
@@ -188,7 +152,7 @@ class HazardPacer:
                 "waiting": len(view.waiting),
                 "ringing": len(view.ringing),
                 "soon_answered": float(odds.summed(answer)[ahead // 2]),
-                "talk_mean": self._talk.scale,
+                "talk_mean": self._known.talk.scale,
             },
         )
 
@@ -233,16 +197,16 @@ class HazardPacer:
 
     def _chances(self, view: FloorView) -> Array | float:
         if not any(view.ringing_chance):
-            return min(0.98, BASE_CHANCE * self._factor)
+            return min(0.98, BASE_CHANCE * self._known.factor)
         base = np.asarray([BASE_CHANCE if one is None else one for one in view.ringing_chance])
-        return np.asarray(np.minimum(base * self._factor, 0.98))
+        return np.asarray(np.minimum(base * self._known.factor, 0.98))
 
     def _free_chances(self, view: FloorView, tables: Tables) -> odds.Chances:
         if not view.talking and not view.wrapping:
             return odds.Chances(np.zeros((0, 3 * self._horizons + 1)))
         found = odds.Chances(tables.by_service(view.talking, view.wrapping))
-        if self._returns < _ALL_RETURN:
-            found = odds.Chances.of(found.chances * self._returns, found.beside * self._returns)
+        if self._known.returns < _ALL_RETURN:
+            found = odds.Chances.of(found.chances * self._known.returns, found.beside * self._known.returns)
         return found
 
     def _would_drop(self, view: FloorView, fixed: int, free: Array, answer: Array) -> tuple[CallKey, ...]:
@@ -269,161 +233,86 @@ class HazardPacer:
             self._sampled(event)
         elif isinstance(event, Placed):
             base = BASE_CHANCE if event.chance is None else event.chance
-            self._placed[event.call] = _Dial(event.at, event.risk, base)
-            self._budget.placed(event.at, min(0.98, base * self._factor), event.risk, self._agents)
+            self._known.placed(event.call, event.at, event.risk, base)
+            self._budget.placed(event.at, min(0.98, base * self._known.factor), event.risk, self._agents)
         elif isinstance(event, Answered):
-            dial = self._placed.get(event.call)
-            self._answers += 1
-            self._budget.answered(event.at, dial.risk if dial else 0.0)
-            self._settle(dial, event.at, _ANSWERED)
+            self._budget.answered(event.at, self._known.risk_of(event.call))
+            self._known.settle(event.call, event.at, ANSWERED)
         elif isinstance(event, Unanswered):
-            self._settle(self._placed.get(event.call), event.at, _CANCELLED if event.cancelled else _SILENT)
+            self._known.settle(event.call, event.at, CANCELLED if event.cancelled else SILENT)
         elif isinstance(event, Dropped):
             self._budget.dropped(event.at)
         elif isinstance(event, TalkEnded):
-            self._talk.scale = self._talk_mean
-            self._talk.observe(event.seconds)
-            self._talk_ends += 1
-            self._fresh += 1.0
+            self._known.talked(event.seconds)
         elif isinstance(event, WrapEnded):
-            self._wrap.observe(event.seconds)
-            self._returns += _RETURN_STEP * (float(event.returns) - self._returns)
-
-    def _settle(self, dial: _Dial | None, at: float, how: int) -> None:
-        """Outcomes are learnt in order of placement: taken as they come, the quick answers among calls that
-        still ring would make answering look quicker and likelier than it is."""
-        if dial is None:
-            return
-        dial.how, dial.after = how, at - dial.at
-        first = next(iter(self._placed))
-        while (head := self._placed[first]).how or at - head.at > _STUCK:
-            del self._placed[first]
-            self._learn(head)
-            if not self._placed:
-                break
-            first = next(iter(self._placed))
-
-    def _learn(self, dial: _Dial) -> None:
-        if dial.how == _ANSWERED:
-            self._ring.observe(dial.after)
-            self._fresh += 1.0
-        elif dial.how == _SILENT:
-            self._silent.observe(dial.after)
-            self._fresh += 0.1
-        if self._ring.seen > self._enough or not dial.how:
-            return
-        exposure = dial.base
-        if dial.how == _CANCELLED:  # had it rung on, so much of the answers would have been seen
-            exposure *= float(self._ring.distribution(np.array([dial.after]))[0])
-        self._settled.observe(float(dial.how == _ANSWERED), exposure)
-
-    @property
-    def _enough(self) -> int:
-        return _ENOUGH if self._caution.of_many(self._agents) else _ENOUGH_OF_HANDFUL
-
-    @property
-    def _factor(self) -> float:
-        """To the base chance. Ringing calls tell sooner, but only once it is known how long people take."""
-        return self._chance.rate if self._ring.seen >= self._enough else self._settled.rate
-
-    @property
-    def _talk_mean(self) -> float:
-        return USUAL_TALK / self._talk_pace.rate
-
-    @property
-    def _doubt(self) -> float:
-        """How far off the factor may be, as a share of it."""
-        if self._ring.seen >= self._enough:
-            return self._chance.doubt
-        return 1.0 / math.sqrt(1.0 + self._settled.seen)
+            self._known.wrapped(event.seconds, returns=event.returns)
 
     def _sampled(self, event: Sample) -> None:
         view = event.view
         passed = 1.0 if self._last_sample is None else event.at - self._last_sample
         before = self._agents if self._last_sample is not None else 0.0
         self._agents = float(view.agents)
-        self._caution.saw(self._agents, view.idle, before, passed, self._chance.rate)
+        self._caution.saw(self._agents, view.idle, before, passed, self._known.chance.rate)
+        self._known.many = self._caution.of_many(self._agents)
         if self._last_sample is None and view.agents:
             self._budget.begin(self._agents)
         busy = max(0.0, self._agents - self._caution.usual_idle)
-        half_hour = busy * HALF_HOUR / (self._talk_mean + self._wrap.scale)
-        self._budget.expect(half_hour, self._chance.lively, self._caution.size)
+        half_hour = busy * HALF_HOUR / (self._known.talk_mean + self._known.wrap.scale)
+        self._budget.expect(half_hour, self._known.chance.lively, self._caution.size)
         self._consider_optimum(view, passed)
         self._last_sample = event.at
-        if self._ring.seen < self._enough:
-            weight = max(_FIRST_WEIGHT, self._settled.seen)
-            self._chance = SwitchingRate(self._settled.rate, weight, lively_at_first(self._agents))
-            self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
-        else:
-            self._answer_exposure += self._expected * passed
-            self._answer_seconds += passed
-            if self._worth_telling(
-                self._answers, self._answer_exposure * self._chance.rate, self._answer_seconds, _LOOK
-            ):
-                self._chance.observe(
-                    self._answers,
-                    self._answer_exposure,
-                    self._answer_seconds,
-                    turning=self._caution.turning(self._agents),
-                )
-                self._answers, self._answer_exposure, self._answer_seconds = 0, 0.0, 0.0
-        self._talk_exposure += (len(view.talking) + 0.5 * view.leaving) * passed / USUAL_TALK
-        self._talk_seconds += passed
-        expected = self._talk_exposure * self._talk_pace.rate
-        if self._worth_telling(self._talk_ends, expected, self._talk_seconds, _LOOK_AT_TALK):
-            self._talk_pace.observe(self._talk_ends, self._talk_exposure, self._talk_seconds)
-            self._talk_ends, self._talk_exposure, self._talk_seconds = 0, 0.0, 0.0
+        talks = len(view.talking) + 0.5 * view.leaving
+        self._known.passed(passed, self._agents, self._expected, talks, self._caution.turning(self._agents))
         if view.ringing:
             found = self._answer_chances(view, self._ready_tables())
-            self._expected = float(np.add.reduce(found[:, -1])) / self._factor
+            self._expected = float(np.add.reduce(found[:, -1])) / self._known.factor
         else:
             self._expected = 0.0
 
-    def _worth_telling(self, events: int, expected: float, seconds: float, between: float) -> bool:
-        """Whether a tracker should hear of so much by now."""
-        return (events > 0 or expected > _WORTH_IT) and (self._agents <= _MANY or seconds > between)
-
     def _consider_optimum(self, view: FloorView, passed: float) -> None:
         agents = view.agents - view.leaving
-        if not 1 <= agents <= MOST_AGENTS or self._ring.seen < self._enough:
+        if not 1 <= agents <= MOST_AGENTS or not self._known.enough:
             self._memoryless = False
             return
-        if self._ring.seen != self._judged:
-            self._judged = self._ring.seen
+        if self._known.ring.seen != self._judged:
+            self._judged = self._known.ring.seen
             alike = _ALIKE if self._memoryless else _ALIKE + _HESITATION
-            ratio = self._silent.scale / self._ring.scale
-            self._memoryless = self._ring.spread() > 1.0 - alike and self._silent.spread() > 1.0 - alike
+            ratio = self._known.silent.scale / self._known.ring.scale
+            self._memoryless = self._known.ring.spread() > 1.0 - alike and self._known.silent.spread() > 1.0 - alike
             self._memoryless = self._memoryless and 1.0 / _SAME <= ratio <= _SAME
         if not self._memoryless:
             self._small.account = min(
                 _CREDIT, self._budget.balance
             )  # what is owed so far will be paid, what is left spent
             return
-        chance = min(0.98, BASE_CHANCE * self._factor if view.next_chance is None else view.next_chance * self._factor)
-        answers = len(view.ringing) * chance / self._ring.scale * passed
+        chance = min(
+            0.98,
+            BASE_CHANCE * self._known.factor if view.next_chance is None else view.next_chance * self._known.factor,
+        )
+        answers = len(view.ringing) * chance / self._known.ring.scale * passed
         aim = self._budget.aim()
         self._small.passed(answers, answers if view.idle == 0 else 0.0, aim)
         self._small.consider(
             agents=agents,
             chance=chance,
-            ring=self._ring.scale,
-            talk=self._talk_mean,
-            wrap=self._wrap.scale,
+            ring=self._known.ring.scale,
+            talk=self._known.talk_mean,
+            wrap=self._known.wrap.scale,
             aim=self._budget.target * AIM * (1.0 - self._budget.kept),
         )
 
     def _ready_tables(self) -> Tables:
-        known = self._ring.weight
-        scale = self._talk_mean
-        stale = self._tables is None or self._fresh >= max(1.0, _STALE * known)
+        known = self._known.ring.weight
+        scale = self._known.talk_mean
+        stale = self._tables is None or self._known.fresh >= max(1.0, _STALE * known)
         if stale or abs(scale / self._built_scale - 1.0) > 0.04:
-            self._talk.scale = self._built_scale = scale
-            self._fresh = 0.0
+            self._known.talk.scale = self._built_scale = scale
+            self._known.fresh = 0.0
             self._tables = build_tables(
-                self._ring,
-                self._silent,
-                self._talk,
-                self._wrap,
+                self._known.ring,
+                self._known.silent,
+                self._known.talk,
+                self._known.wrap,
                 patience=self._patience,
                 horizons=self._horizons,
                 risky_until=KINDEST_RING if self._cancels else None,
@@ -445,35 +334,20 @@ class HazardPacer:
             "patience": self._patience,
             "cancels": self._cancels,
             "horizons": self._horizons,
-            "chance": self._chance.as_record(),
-            "settled": self._settled.as_record(),
-            "ring": self._ring.as_record(),
-            "silent": self._silent.as_record(),
-            "talk": self._talk.as_record(),
-            "talk_pace": self._talk_pace.as_record(),
-            "wrap": self._wrap.as_record(),
-            "placed": [[key, *astuple(dial)] for key, dial in self._placed.items()],
+            **self._known.as_record(),
             "last_sample": self._last_sample,
             "expected": self._expected,
-            "answers": self._answers,
-            "answer_exposure": self._answer_exposure,
-            "answer_seconds": self._answer_seconds,
-            "talk_seconds": self._talk_seconds,
-            "talk_exposure": self._talk_exposure,
             "agents": self._agents,
-            "returns": self._returns,
             "usual_idle": self._caution.usual_idle,
             "joined": self._caution.joined,
             "size": self._caution.size,
             "highest": self._caution.highest,
-            "talk_ends": self._talk_ends,
         }
 
     def snapshot(self) -> dict[str, Any]:
         """``as_record`` of a pacer that goes on undisturbed: its tables and solutions stay, to the last digit."""
         twin = copy.copy(self)
-        for part in ("_small", "_ring", "_silent", "_talk", "_wrap"):
-            setattr(twin, part, copy.copy(getattr(self, part)))
+        twin._small, twin._known = copy.copy(self._small), self._known.twin()
         return twin.as_record()
 
     @classmethod
@@ -487,20 +361,10 @@ class HazardPacer:
         made._budget = Budget.from_record(record["budget"])
         made._small.account = record["small"]["account"]
         made._memoryless, made._judged = record["memoryless"], record["judged"]
-        made._chance = SwitchingRate.from_record(record["chance"])
-        made._answer_seconds, made._talk_seconds = record["answer_seconds"], record["talk_seconds"]
-        made._settled = RateTracker.from_record(record["settled"])
-        made._ring = Durations.from_record(record["ring"])
-        made._silent = Durations.from_record(record["silent"])
-        made._talk = Durations.from_record(record["talk"])
-        made._talk_pace = SwitchingRate.from_record(record["talk_pace"])
-        made._wrap = Durations.from_record(record["wrap"])
-        made._placed = {key: _Dial(*dial) for key, *dial in record["placed"]}
         made._last_sample, made._expected = record["last_sample"], record["expected"]
-        made._agents, made._returns = record["agents"], record["returns"]
+        made._agents = record["agents"]
         caution = made._caution
         caution.usual_idle, caution.joined = record["usual_idle"], record["joined"]
         caution.size, caution.highest = record["size"], record["highest"]
-        made._answer_exposure, made._talk_exposure = record["answer_exposure"], record["talk_exposure"]
-        made._answers, made._talk_ends = record["answers"], record["talk_ends"]
+        made._known = Knowledge.from_record(record, many=caution.of_many(made._agents))
         return made

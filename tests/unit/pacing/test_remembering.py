@@ -109,7 +109,9 @@ def test_drops_of_the_last_half_hour_are_not_forgotten_and_older_ones_are() -> N
 
 def test_after_a_night_and_on_another_list_it_is_surer_of_less() -> None:
     fresh, night, other = again(), again(away=50_000.0), again(other_list=True)
-    assert fresh.pacer._doubt < night.pacer._doubt == other.pacer._doubt < HazardPacer(0.01)._doubt
+    assert (
+        fresh.pacer._known.doubt < night.pacer._known.doubt == other.pacer._known.doubt < HazardPacer(0.01)._known.doubt
+    )
     assert other.pacer.as_record()["budget"]["balance"] == 0.0, "what another campaign owes is its own"
 
 
