@@ -148,7 +148,8 @@ def _next_morning(cell: Cell, seed: int) -> HazardPacer:
     run_day(FastFloor(cell.scenario(), seed + DAY_BEFORE), pacer)
     learnt = remembering.kept(remembering.Learnt(pacer, NumberChances()), _DAY)
     patience = float(pacer.as_record()["patience"])
-    return remembering.taken_up(learnt, 0.0, away=_NIGHT, target=cell.target, patience=patience).pacer
+    now = remembering.Now(at=0.0, away=_NIGHT, target=cell.target, patience=patience)
+    return remembering.taken_up(learnt, now).pacer
 
 
 _DAY, _NIGHT = 8 * 3600.0, 16 * 3600.0

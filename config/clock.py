@@ -29,6 +29,12 @@ class Clock(Protocol):
     def call_later(self, seconds: float, act: Callable[[], None]) -> Alarm: ...
 
 
+def half_hour_began(clock: Clock) -> float:
+    """When the half-hour of the clock under way began, in seconds of ``monotonic``. Zones a quarter of an hour off the
+    world's hours take the world's."""
+    return clock.monotonic() - clock.now().timestamp() % 1800.0
+
+
 class SystemClock:
     """The machine's clock."""
 

@@ -13,9 +13,9 @@ import structlog
 
 from case_store.pacing_memory import PacingMemory
 from case_store.store import CaseStore
-from config.clock import Clock
+from config.clock import Clock, half_hour_began
 from config.errors import OnrecordError
-from dialer.pacing.remembering import VERSION, Learnt, UnusableMemory, kept, taken_up
+from dialer.pacing.remembering import VERSION, Learnt, Now, UnusableMemory, kept, taken_up
 
 log = structlog.get_logger(__name__)
 
@@ -44,14 +44,15 @@ class PaceMemory:
             other = memory.campaign_id != self._campaign_id
             try:
                 _sound(memory)
-                learnt = taken_up(
-                    memory.body,
-                    self._clock.monotonic(),
+                as_of_now = Now(
+                    at=self._clock.monotonic(),
                     away=away,
                     target=target,
                     patience=patience,
+                    half_hours_begin=half_hour_began(self._clock),
                     other_list=other,
                 )
+                learnt = taken_up(memory.body, as_of_now)
             except UnusableMemory as error:
                 log.error(
                     "pacing-memory",

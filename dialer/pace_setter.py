@@ -14,7 +14,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from case_store.network import HangupCause
-from config.clock import Clock
+from config.clock import Clock, half_hour_began
 from dialer.events import LegEnded
 from dialer.floor import Agent, AgentState, Floor
 from dialer.pace_log import PaceLog
@@ -22,7 +22,7 @@ from dialer.pacing.answer_chance import NumberFacts
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.ledger import Gated, Ledger
 from dialer.pacing.number_chances import NumberChances
-from dialer.pacing.remembering import Learnt, kept, taken_up
+from dialer.pacing.remembering import Learnt, Now, kept, taken_up
 from dialer.pacing.state import (
     Answered,
     Bridged,
@@ -189,7 +189,11 @@ class PaceSetter(FloorEar):
         self._target, self._patience = target, patience
         self._zone = zone
         self._log = log
-        self._hazard = learnt.pacer if learnt is not None else HazardPacer(target, patience=patience)
+        self._hazard = (
+            learnt.pacer
+            if learnt is not None
+            else HazardPacer(target, patience=patience, half_hours_begin=half_hour_began(clock))
+        )
         self._gated = Gated(self._hazard, Ledger(limit), self.today)
         self._chances = learnt.chances if learnt is not None else NumberChances()
         self._log_begun = False
@@ -315,13 +319,14 @@ class PaceSetter(FloorEar):
         """The campaign was in another mode meanwhile, or the machine slept: what rang when the floor was last looked at did
         not ring on all that time. Taken for that, minutes of ringing without an answer, and the next step floods."""
         assert self._watched_until is not None
-        learnt = taken_up(
-            kept(self.learnt, self._watched_until),
-            now,
+        as_of_now = Now(
+            at=now,
             away=now - self._watched_until,
             target=self._target,
             patience=self._patience,
+            half_hours_begin=half_hour_began(self._clock),
         )
+        learnt = taken_up(kept(self.learnt, self._watched_until), as_of_now)
         in_air = self._gated.reserve_record()
         self._hazard, self._chances = learnt.pacer, learnt.chances
         self._gated = Gated(self._hazard, self._gated.ledger, self._gated.day)

@@ -3,18 +3,17 @@
 The threshold moves on *predicted* drops: every answered call carries the risk it was placed with, a figure far
 less noisy than the one drop in a hundred it predicts, so that targets of 0.1% can be steered. How drops that
 happened compare with drops predicted (``calibration``) is learnt beside it, and the balance of the account
-(target x answers - drops) pulls the aim up or down a little. Two guards stand outside: a rolling half-hour, and
-the caller's 30-day ledger.
+(target x answers - drops) pulls the aim up or down a little. Two guards stand outside: the half-hours, and the
+caller's 30-day ledger.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import Any
 
 from config.errors import BadInput
-from dialer.pacing.caution import HANDFUL
+from dialer.pacing.half_hours import TRUSTED, HalfHours
 
 _STEP = 0.3  # of the logarithm of the threshold, an expected answer at the threshold's own risk, with one agent
 _STEP_AGENTS = 10.0  # more agents answer more: smaller steps
@@ -24,9 +23,6 @@ _HIGHEST = 0.5  # threshold
 AIM = 0.96  # of the target: keeps what is realised under it
 _EARNS = 3.0  # agents
 _CATCHES_UP = 0.5  # of the target, steered for beyond it while less than it was dropped
-_FOR_STORMS = 0.5  # of the aim, where rates surely jump
-_STORM_AGENTS = 10.0  # up to so many; less with more
-_SELDOM = 2.3  # standard deviations between what is steered for and what a half-hour may have, with few agents
 _YOUNG = 0.7  # of the aim that a campaign without answers does without
 _YOUNG_ANSWERS = 20.0  # until most of it is given back
 _LONG_GROWN = 30.0  # times as many answers: nothing of youth is left
@@ -36,30 +32,14 @@ _IN_HAND, _SOFT_ACCOUNT = 1.0, 3.0
 # agents: none of it, all of it; fewer would wait long for their first drop in hand
 _ACCOUNT_FROM, _ACCOUNT_ALL = 10.0, 30.0
 _PRIOR_DROPS = 3.0  # weight of the first guess of the calibration
-_TRUSTED = 0.028  # a target at which predictions are taken as they are; rarer drops are predicted less well
 _MEMORY_DROPS = 40.0
-_WINDOW = 1800.0
-_MINUTE = 60.0
-_SAME_MOMENT = 1e-3  # seconds
-_WINDOW_LEAST = 3.4  # drops; fewer say nothing
-_WINDOW_SHARE = 1.75  # of the target: steered for, so that 2.14 of it (6% for 2.8%) is not passed in any half-hour
-_WINDOW_SHARE_LIVELY = 0.15  # and more where rates jump, for there the answers to come are not counted on
-_UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
-# power of trusted by target, and its most: a half-hour may have more where drops are rarer
-_RARER, _MOST_RARER = 0.25, 1.3
-_SPARE, _SPARE_LIVELY = 0.3, 0.3  # kept free below it, in standard deviations of so many drops; more where rates jump
-_SOFT, _SOFT_LIVELY = 1.0, 0.2  # and in so many below that risk shrinks
-
-
-def minute_of(at: float) -> int:
-    """The number of the minute, on the scale of ``at`` (seconds), in which answers and drops of a half-hour are counted."""
-    return math.floor(at / _MINUTE)
 
 
 class Budget:
-    """``target`` is the share of answered calls that may be dropped, 0.0001 to 0.2."""
+    """``target`` is the share of answered calls that may be dropped, 0.0001 to 0.2. ``half_hours_begin``: an instant, on the
+    scale of the events, at which a half-hour of the clock begins."""
 
-    def __init__(self, target: float) -> None:
+    def __init__(self, target: float, half_hours_begin: float = 0.0) -> None:
         if not 0.0001 <= target <= 0.2:
             raise BadInput("out of range", field="target", shape=f"{target:g}", remedy="Between 0.0001 and 0.2")
         self.target = target
@@ -69,17 +49,10 @@ class Budget:
         self.balance = 0.0
         self._agents = 1.0
         self._predicted = _PRIOR_DROPS
-        self._happened = _PRIOR_DROPS * math.sqrt(math.sqrt(max(1.0, _TRUSTED / target)))
-        self._least_debt = max(1.0, _BALANCE * math.sqrt(min(1.0, target / _TRUSTED)))
+        self._happened = _PRIOR_DROPS * math.sqrt(math.sqrt(max(1.0, TRUSTED / target)))
+        self._least_debt = max(1.0, _BALANCE * math.sqrt(min(1.0, target / TRUSTED)))
         self._debt = self._least_debt
-        # number of the minute, answers and drops in it, of the last half-hour
-        self._minutes: deque[list[int]] = deque()
-        self._most_answers = 0.0  # in half an hour, with the agents there are; 0 until told
-        self._lively = 0.5
-        self._size = self._capacity = 0.0
-        self.kept = 0.0
-        # asked at, room and left; until something changes
-        self._half_hours_then: tuple[float, float, float] | None = None
+        self.half_hours = HalfHours(target, target * AIM, half_hours_begin)
 
     @property
     def threshold(self) -> float:
@@ -94,7 +67,7 @@ class Budget:
         """The share of drops steered for now: a young campaign drops less than it may, for it knows little yet, has a small
         account at stake, and loses next to nothing by it: what is not dropped early may be dropped later."""
         pull = min(_CATCHES_UP, max(-0.9, self.balance / self._debt))
-        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG / self._grown) * (1.0 - self.kept)
+        return self.target * AIM * (1.0 + pull) * (1.0 - _YOUNG / self._grown) * (1.0 - self.half_hours.kept)
 
     @property
     def _grown(self) -> float:
@@ -105,7 +78,7 @@ class Budget:
 
     def room(self, now: float) -> float:
         """0 to 1: the share of the threshold's risk that the half-hours under way and the account leave."""
-        return min(self.half_hour_room(now), self.account_room())
+        return min(self.half_hours.room(now), self.account_room())
 
     def account_room(self) -> float:
         """A young campaign of many agents stays within its target from the first minutes on: it takes risk as far as its
@@ -129,41 +102,7 @@ class Budget:
         answered before they did lets nobody drop more. ``lively``: how surely answer rates jump, 0 to 1: a jump drops
         several at once, for which room must be kept, and in such times agents leave and talks get longer unannounced.
         ``size``: agents of the floor, those away included."""
-        self._capacity, self._lively, self._size = half_hour, lively, size
-        self._most_answers = half_hour * (1.0 - _UNFORESEEN * lively)
-        self.kept = self._to_be_kept()
-        self._half_hours_then = None
-
-    def _to_be_kept(self) -> float:
-        """The share of the aim that is left alone so that single half-hours stay within theirs. Where rates jump, a storm
-        may take all that a half-hour of few agents has. And a guard that has to close often costs more than to steer for a
-        little less: the mean stays so many standard deviations below what a half-hour may have. A handful's half-hours are
-        too small to be kept, many agents' bear both."""
-        if self._size <= HANDFUL:
-            return 0.0
-        storms = _FOR_STORMS * max(0.0, 2.0 * self._lively - 1.0) * min(1.0, (_STORM_AGENTS / self._size) ** 2)
-        usual = self.target * AIM * self._capacity
-        may = max(self._least, self._share * self._capacity)
-        mean = (0.5 * (math.sqrt(_SELDOM**2 + 4.0 * may) - _SELDOM)) ** 2
-        guard = max(0.0, 1.0 - mean / usual) * min(1.0, (self._size - HANDFUL) / HANDFUL) if usual > 0.0 else 0.0
-        return max(storms, guard)
-
-    @property
-    def _share(self) -> float:
-        """Of a half-hour's answers, so many may be dropped."""
-        return (_WINDOW_SHARE + _WINDOW_SHARE_LIVELY * self._lively) * self.target * self._rarer
-
-    @property
-    def _least(self) -> float:
-        """And so many drops in any case, short of what else is kept free."""
-        return _WINDOW_LEAST * self._rarer
-
-    @property
-    def _rarer(self) -> float:
-        """The fewer drops a half-hour has on average, the more of that average comes by chance alone: a guard as near to a
-        low target as to a high one would close so often that the target is missed from below."""
-        rarer: float = max(1.0, _TRUSTED / self.target) ** _RARER
-        return min(_MOST_RARER, rarer)
+        self.half_hours.expect(half_hour, lively, size)
 
     def answered(self, at: float, risk: float) -> None:
         """A customer answered, on a call that was placed with this risk."""
@@ -173,7 +112,7 @@ class Budget:
         fade = math.exp(-risk / _MEMORY_DROPS)
         self._predicted *= fade
         self._happened *= fade
-        self._remember(at, 1, 0)
+        self.half_hours.answered(at)
 
     def placed(self, at: float, chance: float, risk: float, agents: float) -> None:
         """A call left: it will spend ``risk`` with probability ``chance``. Steering by what is placed, not by
@@ -194,52 +133,7 @@ class Budget:
         self.drops += 1
         self.balance -= 1.0
         self._happened += 1.0
-        self._remember(at, 0, 1)
-
-    def half_hour_room(self, now: float) -> float:
-        """1 while every half-hour that is not over yet is well within what it may have, falling to 0 when one has had all:
-        then only calls without risk are placed. One that began some minutes ago has what was answered since, and what the
-        agents who are there can still answer."""
-        return self._half_hours(now)[1]
-
-    def half_hour_left(self, now: float) -> float:
-        """Drops that each half-hour that is not over yet may still have; below 0 when one has had more."""
-        return self._half_hours(now)[2]
-
-    def _half_hours(self, now: float) -> tuple[float, float, float]:
-        then = self._half_hours_then
-        if then is not None and 0.0 <= now - then[0] < _SAME_MOMENT:
-            return then
-        answers = drops = 0
-        share, least, pace = self._share, self._least, self._most_answers / _WINDOW
-        spare, soft = _SPARE + _SPARE_LIVELY * self._lively, _SOFT + _SOFT_LIVELY * self._lively
-        room, left = 1.0, share * self._most_answers
-        for minute, answered, dropped in reversed(self._minutes):
-            rest = minute * _MINUTE + _WINDOW - now
-            if rest <= 0.0:
-                break
-            answers += answered
-            if dropped:
-                drops += dropped
-                limit = share * (answers + rest * pace)
-                left = min(left, limit - drops)
-                if drops > 1:
-                    spread = math.sqrt(limit)
-                    may = max(least, limit - spare * spread)
-                    room = min(room, (may - drops) / max(1.0, soft * spread))
-        self._half_hours_then = then = now, max(0.0, room), left
-        return then
-
-    def _remember(self, at: float, answers: int, drops: int) -> None:
-        self._half_hours_then = None
-        minute = minute_of(at)
-        if self._minutes and self._minutes[-1][0] == minute:
-            self._minutes[-1][1] += answers
-            self._minutes[-1][2] += drops
-            return
-        self._minutes.append([minute, answers, drops])
-        while self._minutes[0][0] * _MINUTE < at - _WINDOW:
-            self._minutes.popleft()
+        self.half_hours.dropped(at)
 
     def as_record(self) -> dict[str, Any]:
         return {
@@ -252,11 +146,7 @@ class Budget:
             "agents": self._agents,
             "predicted": self._predicted,
             "happened": self._happened,
-            "minutes": [list(one) for one in self._minutes],
-            "most_answers": self._most_answers,
-            "lively": self._lively,
-            "size": self._size,
-            "capacity": self._capacity,
+            "half_hours": self.half_hours.as_record(),
         }
 
     @classmethod
@@ -268,12 +158,9 @@ class Budget:
         ):
             raise ValueError("a budget has a target, and room below it")
         made = cls(record["target"])
+        made.half_hours = HalfHours.from_record(record["half_hours"], made.target, made.target * AIM)
         made.log_threshold, made.balance = record["log_threshold"], record["balance"]
         made.answers, made.drops = record["answers"], record["drops"]
         made._predicted, made._happened = record["predicted"], record["happened"]
-        made._minutes = deque(list(one) for one in record["minutes"])
         made._debt, made._agents = record["debt"], record["agents"]
-        made._most_answers, made._lively = record["most_answers"], record["lively"]
-        made._size, made._capacity = record["size"], record["capacity"]
-        made.kept = made._to_be_kept()
         return made

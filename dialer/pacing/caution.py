@@ -7,6 +7,7 @@ answered before a jump of the answer rate is seen; both are bounded here by what
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,6 +28,9 @@ _SIZE_SECONDS = 3600.0  # until a floor is taken to have become as small as it l
 _HIGHEST_SECONDS = 21_600.0  # until a rate once seen is no longer reckoned with
 _STORM = 3.5  # by how much more than one an answer's chance may be multiplied at a blow, where rates jump
 _STORM_SPARE, _STORM_SPARE_LIVELY = 1.0, 0.5  # drops kept back from what a storm may cause; more where rates jump
+_MANY_LEFT = 8  # drops; a half-hour that has so many left is not looked at so closely
+_TOO_MANY = 2.5e-4  # the chance that a call, if answered, is the drop too many
+_JUMP = 0.05  # the chance that answers jump before it is seen, where rates surely jump; a dozen seconds of ten minutes, and more
 _NEVER = 1e-6  # chance of an answer while one looks ahead; who believes less knows nothing of a storm
 _STORM_LUCK = 1.0  # standard deviations of what it may cause beyond its mean
 
@@ -34,6 +38,37 @@ _STORM_LUCK = 1.0  # standard deviations of what it may cause beyond its mean
 def lively_at_first(agents: float) -> float:
     """How surely answer rates are taken to jump before anything was seen of them, 0 to 1."""
     return 0.5 if agents > HANDFUL else _LIVELY_OF_HANDFUL
+
+
+class OneTooMany(NamedTuple):
+    """``bears``: drops that the half-hour under way can still have; ``storm``: how many times as likely as now answers may
+    become at a blow, and ``jump``: the chance that they do before it is seen."""
+
+    bears: int
+    storm: float
+    jump: float
+
+    @property
+    def matters(self) -> bool:
+        return self.bears < _MANY_LEFT
+
+    def spared(self, fixed: int, free: odds.Chances, before: Array, new: Array, weights: Array, most: int) -> int:
+        """How many of ``most`` calls may leave so that hardly any of them is the drop too many: each has a risk of its own,
+        but drops come in clusters, when many answer at once. Arguments as of ``odds.risks``."""
+        stormy = odds.risks(
+            fixed + self.bears,
+            free,
+            np.minimum(before * self.storm, 1.0),
+            np.minimum(new * self.storm, 1.0),
+            weights,
+            most,
+            _TOO_MANY / self.jump if self.jump > _TOO_MANY else 1.0,
+        )
+        calm = odds.risks(fixed + self.bears, free, before, new, weights, len(stormy), _TOO_MANY)
+        for calls, (usual, at_worst) in enumerate(zip(calm, stormy, strict=False)):
+            if (1.0 - self.jump) * usual + self.jump * at_worst > _TOO_MANY:
+                return calls
+        return len(calm)
 
 
 class Caution:
@@ -72,6 +107,14 @@ class Caution:
         crowd = more / fixed * min(1.0, (agents - HANDFUL) / HANDFUL) if more > 0.0 else 0.0
         return 1.0 + doubt + (_CROWD + _DOUBTED * doubt) * crowd
 
+    def one_too_many(self, bears: int, lively: float, factor: float) -> OneTooMany:
+        return OneTooMany(bears, self.storm(lively, factor), _JUMP * lively)
+
+    def storm(self, lively: float, factor: float) -> float:
+        """How many times as likely as now (``factor``: of the answer chance) answers may become at a blow: as they were in
+        the last hours' best, where rates surely jump (``lively``)."""
+        return 1.0 + lively * min(_STORM, max(0.0, self.highest / factor - 1.0))
+
     def bearable(
         self, fixed: int, free: odds.Chances, before: Array, new: float, left: float, lively: float, factor: float
     ) -> int:
@@ -80,8 +123,7 @@ class Caution:
         deviation of what may come. Where few answer, dozens of calls are in the air when the rate trebles.
 
         ``fixed`` agents are free, ``free`` may be; ``before`` (calls, horizons) and ``new`` are chances of an answer."""
-        worse = min(_STORM, max(0.0, self.highest / factor - 1.0))
-        storm = 1.0 + lively * worse
+        storm = self.storm(lively, factor)
         each = np.minimum(before[:, -1] * storm, 1.0)
         one = min(1.0, new * storm)
         if one < _NEVER:

@@ -16,6 +16,7 @@ import numpy as np
 from dialer.pacing import odds
 from dialer.pacing.budget import AIM, Budget
 from dialer.pacing.caution import Caution
+from dialer.pacing.half_hours import HALF_HOUR
 from dialer.pacing.knowledge import ANSWERED, BASE_CHANCE, CANCELLED, SILENT, Knowledge
 from dialer.pacing.small_floor import MOST_AGENTS, SmallFloor
 from dialer.pacing.state import (
@@ -44,7 +45,6 @@ _LIVELY = 0.55  # from this on answer rates are taken to jump; a campaign that k
 _CREDIT = 1.0  # drops not spent before the optimum was known that it may have
 _ALL_RETURN = 0.97
 _FEW, _MANY = 4, 20  # agents
-HALF_HOUR = 1800.0
 _STALE = 0.04  # of what is known: so much newly learnt and the tables are made anew
 _FREE = 0.02  # of the target: a risk so small is no risk, whatever happened before
 _ALIKE = 0.3  # a coefficient of variation above 1 - this is taken for exponential once it was so taken
@@ -54,7 +54,8 @@ _SAME = 1.5  # times to answer and to the end of unanswered ringing may differ b
 
 class HazardPacer:
     """``Pacer``. ``target``: share of answered calls that may be dropped; ``patience``: seconds a customer waits
-    for an agent; ``cancels``: give up ringing calls that would be dropped (never under 15 s of ringing)."""
+    for an agent; ``cancels``: give up ringing calls that would be dropped (never under 15 s of ringing);
+    ``half_hours_begin``: an instant, on the scale of the events, at which a half-hour of the clock begins."""
 
     @property
     def on_events(self) -> bool:
@@ -74,8 +75,16 @@ class HazardPacer:
         """A free agent among a few waits for every moment that the next call leaves later."""
         return 0.05 if self._agents <= _FEW_AGENTS else 0.5
 
-    def __init__(self, target: float = 0.01, *, patience: float = 2.0, cancels: bool = True, horizons: int = 4) -> None:
-        self._budget = Budget(target)
+    def __init__(
+        self,
+        target: float = 0.01,
+        *,
+        patience: float = 2.0,
+        cancels: bool = True,
+        horizons: int = 4,
+        half_hours_begin: float = 0.0,
+    ) -> None:
+        self._budget = Budget(target, half_hours_begin)
         self._patience = patience
         self._cancels = cancels
         self._horizons = horizons
@@ -120,7 +129,7 @@ class HazardPacer:
                 free,
                 before,
                 float(new[-1]),
-                self._budget.half_hour_left(now),
+                self._budget.half_hours.left(now),
                 self._known.chance.lively,
                 self._known.chance.rate,
             )
@@ -129,6 +138,14 @@ class HazardPacer:
         if swell > 1.0 and exact is None:
             before, new = np.minimum(before * swell, 1.0), np.minimum(new * swell, 1.0)
         risks = [] if nobody else odds.risks(fixed, free, before, new, tables.weights, most, limit)
+        if risks and many and exact is None and self._known.enough:
+            last = self._caution.one_too_many(
+                self._budget.half_hours.bears(now), self._known.chance.lively, self._known.chance.rate
+            )
+            if last.matters:
+                spared = last.spared(fixed, free, before, new, tables.weights, len(risks))
+                if spared < len(risks):
+                    risks, storm = risks[:spared], spared
         if view.agents == view.leaving:
             risks = []
         binding = "risk"
@@ -298,7 +315,7 @@ class HazardPacer:
             ring=self._known.ring.scale,
             talk=self._known.talk_mean,
             wrap=self._known.wrap.scale,
-            aim=self._budget.target * AIM * (1.0 - self._budget.kept),
+            aim=self._budget.target * AIM * (1.0 - self._budget.half_hours.kept),
         )
 
     def _ready_tables(self) -> Tables:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from config.errors import BadInput
-from dialer.pacing.budget import Budget, minute_of
+from dialer.pacing.budget import Budget
 from dialer.pacing.caution import Caution, lively_at_first
+from dialer.pacing.half_hours import minute_of
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.number_chances import USUAL, NumberChances
 from dialer.pacing.state import (
@@ -30,7 +31,7 @@ from dialer.pacing.state import (
 )
 from dialer.pacing.switching import SwitchingRate
 
-VERSION = 3
+VERSION = 4
 """Of the record. Another one is not read: what a campaign learnt in a day is not worth a wrong guess."""
 
 LONG_AGO = 1200.0
@@ -59,8 +60,9 @@ def kept(learnt: Learnt, now: float) -> str:
     record = learnt.pacer.snapshot()
     for gone in ("placed", "last_sample", "expected", "joined", "answers", "talk_ends", *_EXPOSURES):
         del record[gone]
-    budget = record["budget"]
-    budget["minutes"] = [[minute_of(now) - at, answers, drops] for at, answers, drops in budget["minutes"]]
+    half_hours = record["budget"]["half_hours"]
+    kept_at = minute_of(now, half_hours.pop("begin"))
+    half_hours["minutes"] = [[kept_at - at, answers, drops] for at, answers, drops in half_hours["minutes"]]
     whole = {"version": VERSION, "pacer": record, "chances": learnt.chances.as_record()}
     try:
         return json.dumps(whole, allow_nan=False, separators=(",", ":"))
@@ -72,12 +74,23 @@ def kept(learnt: Learnt, now: float) -> str:
         ) from wrong
 
 
-def taken_up(text: str, now: float, *, away: float, target: float, patience: float, other_list: bool = False) -> Learnt:
-    """Go on from what was ``kept``, ``away`` seconds ago. Raises ``UnusableMemory``.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Now:
+    """In what a memory is taken up: ``at`` on the scale of the events to come, on which a half-hour of the clock began at
+    ``half_hours_begin``, ``away`` seconds after it was kept; ``target`` and ``patience`` as the settings have them now, with
+    another target the steering begins anew. ``other_list``: another campaign learnt it; its account of drops is not this
+    one's."""
 
-    ``target`` and ``patience`` are those of now: with another target the steering begins anew. ``other_list``: another
-    campaign learnt it; its account of drops is not this one's.
-    """
+    at: float
+    away: float
+    target: float
+    patience: float
+    half_hours_begin: float = 0.0
+    other_list: bool = False
+
+
+def taken_up(text: str, now: Now) -> Learnt:
+    """Go on from what was ``kept``. Raises ``UnusableMemory``."""
     try:
         record = json.loads(text, parse_constant=_no_number)
         if record["version"] != VERSION:
@@ -87,10 +100,10 @@ def taken_up(text: str, now: float, *, away: float, target: float, patience: flo
                 shape=type(record["version"]).__name__,
                 remedy="none needed: it learns anew",
             )
-        pattern = json.loads(kept(Learnt(HazardPacer(target), NumberChances()), 0.0))
+        pattern = json.loads(kept(Learnt(HazardPacer(now.target), NumberChances()), 0.0))
         _alike(record["pacer"], pattern["pacer"])
-        _tried(_made(record, 0.0, away, target, patience, other_list))
-        return _made(record, now, away, target, patience, other_list)
+        _tried(_made(record, replace(now, at=0.0)))
+        return _made(record, now)
     except UnusableMemory:
         raise
     except Exception as wrong:  # whatever a damaged record makes the pacer do, it must not do it to a campaign
@@ -105,27 +118,28 @@ def taken_up(text: str, now: float, *, away: float, target: float, patience: flo
 _EXPOSURES = ("answer_exposure", "answer_seconds", "talk_exposure", "talk_seconds")
 
 
-def _made(record: dict[str, Any], now: float, away: float, target: float, patience: float, other_list: bool) -> Learnt:
+def _made(record: dict[str, Any], now: Now) -> Learnt:
     pacer = dict(record["pacer"])
     pacer |= {"placed": [], "expected": 0.0, "answers": 0, "talk_ends": 0, **dict.fromkeys(_EXPOSURES, 0.0)}
     agents, pacer["agents"], pacer["joined"] = max(1.0, pacer["agents"]), 0.0, 0.0  # all of them come anew
-    pacer["last_sample"], pacer["patience"], pacer["size"] = now, patience, 0.0
-    if other_list:
+    pacer["last_sample"], pacer["patience"], pacer["size"] = now.at, now.patience, 0.0
+    if now.other_list:
         pacer["highest"] = Caution().highest
-    if other_list or away > LONG_AGO:
+    if now.other_list or now.away > LONG_AGO:
         first = {"chance": lively_at_first(agents), "talk_pace": 0.5}
         for rate, lively in first.items():
             known = SwitchingRate.from_record(pacer[rate]).rate
             pacer[rate] = SwitchingRate(known, _WORTH, lively).as_record()
     budget = dict(pacer["budget"])
-    if other_list or budget["target"] != target:
-        fresh = Budget(target)
+    if now.other_list or budget["target"] != now.target:
+        fresh = Budget(now.target, now.half_hours_begin)
         fresh.begin(agents)
         pacer["budget"] = fresh.as_record()
     else:
-        kept_at = minute_of(now - away)
-        budget["minutes"] = [[kept_at - ago, answers, drops] for ago, answers, drops in budget["minutes"]]
-        pacer["budget"] = budget
+        kept_at = minute_of(now.at - now.away, now.half_hours_begin)
+        half_hours = dict(budget["half_hours"], begin=now.half_hours_begin)
+        half_hours["minutes"] = [[kept_at - ago, answers, drops] for ago, answers, drops in half_hours["minutes"]]
+        pacer["budget"] = budget | {"half_hours": half_hours}
     return Learnt(HazardPacer.from_record(pacer), NumberChances.from_record(record["chances"]))
 
 

@@ -23,7 +23,7 @@ def learned(agents: int) -> dict[str, Any]:
 
 def placed(record: dict[str, Any], view: FloorView, usual_idle: float) -> int:
     """The first decision may stop at a dozen calls: how far a burst goes is seen with what rings already."""
-    return HazardPacer.from_record({**record, "usual_idle": usual_idle}).decide(view, 1800.0).place
+    return HazardPacer.from_record({**record, "usual_idle": usual_idle}).decide(view, 7230.0).place
 
 
 def crowd(idle: int, ringing: int) -> FloorView:
@@ -60,7 +60,9 @@ def test_a_handful_of_agents_is_no_crowd() -> None:
 
 def test_newcomers_are_a_crowd_for_some_seconds() -> None:
     """Five of ten come back from a break: idle agents like any others, but fewer calls leave for them at once."""
-    record = {**learned(10), "usual_idle": 5.0}
+    busy = learned(10)
+    half_hours = {**busy["budget"]["half_hours"], "minutes": [[30, 400, 0]]}  # the half-hour under way bears much more
+    record = {**busy, "budget": {**busy["budget"], "half_hours": half_hours}, "usual_idle": 5.0}
 
     def after(*views: FloorView) -> int:
         pacer = HazardPacer.from_record(record)
@@ -81,12 +83,11 @@ def test_what_is_in_the_air_is_no_more_than_the_half_hour_bears_should_answers_t
     pacer = HazardPacer(0.028)
     run_day(FastFloor(Scenario(agents=10, answer_rate=0.3, answer_steps=jumps), 3), pacer, hours=2.0)
     lively: dict[str, Any] = pacer.as_record()
-    at = 7200.0
+    at = 7230.0
     view = crowd(6, 4)
 
     def dials(record: dict[str, Any], drops: int) -> int:
-        budget = {**record["budget"], "minutes": [[119, 60, drops]], "most_answers": 60.0}
-        made = HazardPacer.from_record({**record, "budget": budget, "usual_idle": 4.0})
+        made = HazardPacer.from_record({**within(record, drops, most_answers=60.0), "usual_idle": 4.0})
         pace = made.decide(view, at)
         if drops >= 3:
             assert pace.why["binding"] == "half-hour guard"
@@ -97,16 +98,22 @@ def test_what_is_in_the_air_is_no_more_than_the_half_hour_bears_should_answers_t
     assert none > many
 
 
+def within(record: dict[str, Any], drops: int, **changes: Any) -> dict[str, Any]:
+    """Sixty answers and so many drops in the first minute of the half-hour that begins at 7,200 s."""
+    half_hours = {**record["budget"]["half_hours"], "minutes": [[120, 60, drops]], **changes}
+    return {**record, "budget": {**record["budget"], "half_hours": half_hours}}
+
+
 def guarded(record: dict[str, Any], drops: int, **changes: Any) -> dict[str, Any]:
     """So many drops in the half-hour under way, and a threshold that has climbed far."""
-    budget = {**record["budget"], "minutes": [[29, 60, drops]], "most_answers": 130.0, "lively": 0.0}
-    return {**record, "budget": {**budget, "log_threshold": math.log(0.3)}, **changes}
+    made = within(record, drops, most_answers=130.0, lively=0.0)
+    return {**made, "budget": {**made["budget"], "log_threshold": math.log(0.3)}, **changes}
 
 
 def test_a_threshold_that_climbed_is_no_measure_once_part_of_a_half_hour_is_gone() -> None:
     record = learned(10)
     limits = [
-        HazardPacer.from_record(guarded(record, drops)).decide(crowd(6, 4), 1800.0).why["threshold"] for drops in (0, 7)
+        HazardPacer.from_record(guarded(record, drops)).decide(crowd(6, 4), 7230.0).why["threshold"] for drops in (0, 7)
     ]
     assert limits[0] > 0.2
     assert limits[1] <= 2.5 * 0.028
@@ -116,7 +123,7 @@ def test_those_who_are_left_of_ten_on_a_break_are_guarded_like_the_ten() -> None
     record = learned(10)
     view = crowd(5, 4)
     whole, handful = (
-        HazardPacer.from_record(guarded(record, 7, size=size)).decide(view, 1800.0).why["threshold"]
+        HazardPacer.from_record(guarded(record, 7, size=size)).decide(view, 7230.0).why["threshold"]
         for size in (9.0, 5.0)
     )
     assert whole < handful

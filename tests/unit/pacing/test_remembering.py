@@ -16,7 +16,7 @@ from dialer.pacing.answer_chance import NumberFacts
 from dialer.pacing.fast_floor import FastFloor
 from dialer.pacing.hazard import HazardPacer
 from dialer.pacing.number_chances import NumberChances
-from dialer.pacing.remembering import LONG_AGO, Learnt, UnusableMemory, kept, taken_up
+from dialer.pacing.remembering import LONG_AGO, VERSION, Learnt, Now, UnusableMemory, kept, taken_up
 from dialer.pacing.scenario import Scenario
 from dialer.pacing.simulator import run_day
 from dialer.pacing.state import Answered, Dropped, FloorView, Placed, Sample
@@ -42,8 +42,8 @@ FOUR = FloorView(idle=4, talking=(30.0,) * 16, room=200)
 
 
 def again(text: str = TEXT, now: float = 77.0, **changes: Any) -> Learnt:
-    values: dict[str, Any] = {"away": 30.0, "target": 0.01, "patience": 2.0}
-    return taken_up(text, now, **{**values, **changes})
+    values: dict[str, Any] = {"at": now, "away": 30.0, "target": 0.01, "patience": 2.0}
+    return taken_up(text, Now(**{**values, **changes}))
 
 
 def chance_of(learnt: Learnt, now: float = 77.0) -> float:
@@ -55,7 +55,11 @@ def test_the_first_decision_knows_how_many_answer(changes: dict[str, Any]) -> No
     """A pacer that knows nothing takes every other call for answered."""
     assert float(HazardPacer(0.01).decide(FULL, 0.0).why["answer_chance"]) == 0.5
     assert chance_of(again(**changes)) == pytest.approx(0.12, rel=0.35)
-    assert again(**changes).pacer.decide(FOUR, 77.0).place > 1.5 * HazardPacer(0.01).decide(FOUR, 0.0).place
+    places = []
+    for pacer, now in ((again(**changes).pacer, 77.0), (HazardPacer(0.01), 0.0)):
+        pacer.observe(Sample(now, FOUR))
+        places.append(pacer.decide(FOUR, now).place)
+    assert places[0] > 1.5 * places[1]
 
 
 @given(now=st.floats(-1e7, 1e7), away=st.floats(0.0, LONG_AGO))
@@ -107,6 +111,23 @@ def test_drops_of_the_last_half_hour_are_not_forgotten_and_older_ones_are() -> N
     assert again(text, away=2000.0).pacer.decide(FULL, 77.0).why["binding"] != "half-hour guard"
 
 
+@pytest.mark.parametrize(("begin", "same"), [(1600.0, True), (3400.0, True), (1850.0, False)])
+def test_the_clocks_half_hour_is_found_again_on_another_scale_of_time(begin: float, same: bool) -> None:
+    """Kept ten minutes into a half-hour and taken up a minute later: the same one on the new scale has its drops, the one
+    that had begun in between has none of its own."""
+    pacer = copy.deepcopy(LEARNT.pacer)
+    for n in range(60):
+        pacer.observe(Placed(6000.0, f"d{n}", None, 0.01))
+        pacer.observe(Answered(6000.0, f"d{n}"))
+        if n < 4:
+            pacer.observe(Dropped(6000.0, f"d{n}"))
+    text = kept(Learnt(pacer, LEARNT.chances), 6000.0)
+    learnt = again(text, now=1880.0, away=60.0, half_hours_begin=begin)
+    whole = again(text, now=1880.0, away=4000.0, half_hours_begin=begin)
+    left = [one.pacer._budget.half_hours.left(1880.0) for one in (learnt, whole)]
+    assert (left[0] < left[1] - 1.0) is same
+
+
 def test_after_a_night_and_on_another_list_it_is_surer_of_less() -> None:
     fresh, night, other = again(), again(away=50_000.0), again(other_list=True)
     assert (
@@ -129,7 +150,8 @@ def test_the_record_stays_small_and_names_nobody() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", "null", '{"version":3}', TEXT[:-10], TEXT.replace('"version":3', '"version":2'),
+    ["", "{", "[]", "null", f'{{"version":{VERSION}}}', TEXT[:-10],
+     TEXT.replace(f'"version":{VERSION}', f'"version":{VERSION - 1}'),
      TEXT.replace('"scale":', '"scales":'), TEXT.replace('"belief":[[', '"belief":[[NaN,')],
 )  # fmt: skip
 def test_another_version_or_a_damaged_record_is_refused(text: str) -> None:
