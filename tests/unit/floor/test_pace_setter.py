@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -120,6 +120,18 @@ async def test_answers_of_calls_an_agent_was_kept_for_pay_into_a_used_up_account
         setter.answered(mine)
     assert setter.ledger.totals(setter.today) == (100, 2)
     assert binding() != "ledger"
+
+
+@pytest.mark.parametrize("minutes", [0, 12, 41])
+async def test_its_half_hours_are_those_of_the_clock(minutes: int) -> None:
+    """A node that starts at twelve past counts until half past, before and after the floor was left alone for a while."""
+    clock = VirtualClock(START + timedelta(minutes=minutes))
+    setter = setter_on(clock)
+    for later in (0.0, 600.0):
+        setter.decide(FloorView(idle=3, room=10), clock.monotonic() + later)
+        begin = setter.learnt.pacer.as_record()["budget"]["half_hours"]["begin"]
+        began = clock.now() + timedelta(seconds=begin - clock.monotonic())
+        assert began.minute % 30 == began.second == 0
 
 
 async def test_after_a_spell_in_another_mode_what_rang_then_is_not_taken_for_silence(tmp_path: Path) -> None:
