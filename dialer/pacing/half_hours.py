@@ -29,7 +29,7 @@ _STORM_AGENTS = 10.0  # up to so many; less with more
 _SELDOM = 2.3  # standard deviations between what is steered for and what a half-hour may have, with few agents
 _LEAST = 3.4  # drops; fewer say nothing
 _SHARE = 1.75  # of the target: steered for, so that more (6% for 2.8%) is had in no half-hour
-_MOST = 2.14  # of the target: what no half-hour shall have
+_MOST = 2.14  # of the target, or of 2.8% where it is less: what no half-hour shall have
 _ACROSS = 1.25  # times as much may any half-hour have that does not begin with the clock's
 _SHARE_LIVELY = 0.15  # and more where rates jump, for there the answers to come are not counted on
 _UNFORESEEN = 0.5  # of the answers a half-hour may still bring, not counted on where rates jump
@@ -108,10 +108,11 @@ class HalfHours:
         return self._look(now)[2]
 
     def bears(self, now: float) -> int:
-        """Drops that the clock's half-hour can have from now on and be within 6% for a target of 2.8%, in proportion for
-        others; the next one is one too many."""
+        """Drops that the clock's half-hour can have from now on and be within 6%, or more in proportion where the target is
+        above 2.8%; the next one is one too many. Not less where drops are rarer: there one or two more than usual are chance,
+        and a target of 1% would realise .86% with ten agents."""
         limit, drops = self._of_the_clock(now)
-        return max(0, math.floor(limit * _MOST * self._target / self._share) - drops)
+        return max(0, math.floor(limit * _MOST * max(TRUSTED, self._target) / self._share) - drops)
 
     def _of_the_clock(self, now: float) -> tuple[float, int]:
         """What the clock's half-hour may have, and has had."""

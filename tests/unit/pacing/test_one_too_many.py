@@ -68,3 +68,11 @@ def test_a_half_hour_bears_six_in_a_hundred_and_what_was_dropped_is_gone(answers
     assert budget.half_hours.bears(1800.0) == 0, "nobody has told it yet what the next half-hour may bring"
     budget.expect(100.0, 0.0, 10.0)
     assert budget.half_hours.bears(1800.0) == 5
+
+
+@pytest.mark.parametrize(("target", "bears"), [(0.05, 10), (0.028, 5), (0.01, 5), (0.001, 5)])
+def test_where_drops_are_rarer_one_more_than_usual_is_not_too_many(target: float, bears: int) -> None:
+    """In proportion, three of a hundred would be too many at 1%, and ten agents realised .86% of it."""
+    budget = Budget(target)
+    budget.expect(100.0, 0.0, 10.0)
+    assert budget.half_hours.bears(0.0) == bears
